@@ -1,0 +1,21 @@
+"""The errors that camfast raises: each says what was found, what was expected and what to do."""
+
+
+class CamfastError(Exception):
+    """Base of every error that camfast raises itself."""
+
+
+class InputError(CamfastError, ValueError):
+    """A file, a volume, weights or an option that a person gave cannot be used; the message says why and what to do."""
+
+
+class CaptureError(CamfastError, RuntimeError):
+    """A model ran, but its activations or gradients at the layer could not be had."""
+
+
+class BackendError(CamfastError, RuntimeError):
+    """The backend asked for cannot run here; the message says why and what would make it run."""
+
+
+class MissingExtraError(CamfastError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
