@@ -1,0 +1,202 @@
+"""The checks before every op: each error names the argument, what was found and what was expected."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from camfast.ops.forms import DTYPES, FORMS, GAINS, map_dtype
+
+_DTYPE_NAMES = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+
+
+class PairShape(NamedTuple):
+    """Sizes of activations (N, C, *S) with gradients (N, C, *S) or (T, N, C, *S)."""
+
+    targets: int
+    samples: int
+    channels: int
+    spatial: tuple[int, ...]
+    has_targets: bool
+
+    @property
+    def positions(self) -> int:
+        """Number of positions of the grid."""
+        return math.prod(self.spatial)
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """Leading axes of a map: (N,) or (N, T)."""
+        return (self.samples, self.targets) if self.has_targets else (self.samples,)
+
+
+def check_activations(activations: Tensor) -> None:
+    """Check that activations are a float tensor (N, C, *S) with one to three spatial axes."""
+    check_tensor("activations", activations)
+    if not 3 <= activations.ndim <= 5:
+        raise ValueError(
+            f"activations must be (N, C, *S) with one to three spatial axes, found the shape {tuple(activations.shape)}"
+        )
+
+
+def check_pair(activations: Tensor, gradients: Tensor) -> PairShape:
+    """Check activations against gradients, and return their sizes."""
+    check_activations(activations)
+    check_tensor("gradients", gradients)
+    shape = activations.shape
+    has_targets = gradients.ndim == activations.ndim + 1
+    if (gradients.shape[1:] if has_targets else gradients.shape) != shape:
+        raise ValueError(
+            f"gradients must have the shape of activations, {tuple(shape)}, or that behind an axis of targets; "
+            f"found {tuple(gradients.shape)}"
+        )
+    if gradients.dtype != activations.dtype:
+        raise TypeError(
+            f"gradients are {gradients.dtype} and activations {activations.dtype}: convert one so that both agree"
+        )
+    check_same_device(activations, gradients, "gradients")
+    targets = gradients.shape[0] if has_targets else 1
+    return PairShape(targets, shape[0], shape[1], tuple(shape[2:]), has_targets)
+
+
+def check_tensor(name: str, tensor: Tensor) -> None:
+    """Check that an argument is a tensor of a supported dtype."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name} must be a torch tensor, found {type(tensor).__name__}")
+    if tensor.dtype not in DTYPES:
+        raise TypeError(f"{name} must be one of {_DTYPE_NAMES}, found {tensor.dtype}")
+
+
+def check_same_device(activations: Tensor, other: Tensor, name: str) -> None:
+    """Check that two inputs live on one device."""
+    if other.device != activations.device:
+        raise ValueError(f"{name} is on {other.device}, the other input on {activations.device}: move one of them")
+
+
+def check_method(method: str, *, weighted: bool = False) -> None:
+    """Check a method's name, and that it is one with channel weights where that is asked."""
+    names = [name for name, form in FORMS.items() if form.weighted or not weighted]
+    if method not in names:
+        kind = "a method with channel weights" if weighted else "a method"
+        raise ValueError(f"method must be {kind}: one of {', '.join(names)}; found {method!r}")
+
+
+def check_grid(grid: Tensor, size: Sequence[int], name: str = "size") -> tuple[int, ...]:
+    """Check a grid (N, *S) or (N, T, *S) against the size of its maps, and return that size as a tuple."""
+    check_tensor("grid", grid)
+    target = tuple(int(extent) for extent in size)
+    if not 1 <= len(target) <= 3:
+        raise ValueError(f"{name} must have one to three axes, found {target}")
+    if not len(target) + 1 <= grid.ndim <= len(target) + 2:
+        raise ValueError(
+            f"grid must be (N, *S) or (N, T, *S) with {len(target)} spatial axes as {name}={target} has, "
+            f"found the shape {tuple(grid.shape)}"
+        )
+    check_size(target, grid.shape[-len(target) :], name)
+    return target
+
+
+def check_size(size: Sequence[int], spatial: Sequence[int], name: str = "size") -> None:
+    """Check that the size of a map has the axes of its grid, all positive, and that no axis of the grid is empty."""
+    if len(size) != len(spatial):
+        raise ValueError(
+            f"{name}={tuple(size)} has {len(size)} axes, the grid {len(spatial)}: give one number for each"
+        )
+    if min(size) < 1 or min(spatial) < 1:
+        raise ValueError(f"{name} and the grid need positive axes, found {tuple(size)} and {tuple(spatial)}")
+
+
+def check_gaussian(
+    rank: int, sigma: Sequence[float], gain: str, starts: Sequence[float], steps: Sequence[float]
+) -> None:
+    """Check the arguments of the Gaussian upsampling, one value an axis."""
+    if len(sigma) != rank:
+        raise ValueError(f"sigma must be one number or {rank} (one for each spatial axis), found {len(sigma)}")
+    if not all(math.isfinite(value) and value > 0 for value in sigma):
+        raise ValueError(f"sigma must be positive and finite, in pixels of the map, found {tuple(sigma)}")
+    if gain not in GAINS:
+        raise ValueError(f"gain must be one of {', '.join(GAINS)}, found {gain!r}")
+    if len(starts) != rank or len(steps) != rank:
+        raise ValueError(f"centres must hold (start, step) for each of {rank} spatial axes, found {len(starts)}")
+    if not all(math.isfinite(start) for start in starts) or not all(math.isfinite(step) and step > 0 for step in steps):
+        raise ValueError(f"centres must be finite with positive steps, found {tuple(zip(starts, steps, strict=True))}")
+
+
+def check_out(
+    out: Tensor | None,
+    lead: tuple[int, ...],
+    rest: tuple[int, ...],
+    inputs: Sequence[Tensor],
+    name: str = "out",
+) -> None:
+    """Check an output tensor: shape, dtype, device, layout, and that it shares no memory with an input.
+
+    Parameters
+    ----------
+    out
+        The caller's tensor, or None.
+    lead, rest
+        The shape that the op returns: axes that may have any stride, and axes that must be contiguous.
+    inputs
+        The tensors that the op reads.
+    name
+        What the argument is called.
+    """
+    if out is None:
+        return
+    check_tensor(name, out)
+    if tuple(out.shape) != (*lead, *rest):
+        raise ValueError(f"{name} must have the shape {(*lead, *rest)}, found {tuple(out.shape)}")
+    if out.dtype != map_dtype(inputs[0].dtype):
+        expected = map_dtype(inputs[0].dtype)
+        raise TypeError(f"{name} must be {expected} for inputs of {inputs[0].dtype}, found {out.dtype}")
+    check_same_device(inputs[0], out, name)
+    if out.requires_grad:
+        raise ValueError(f"{name} requires grad, and an op cannot write into a tensor that does: pass it detached")
+    if not _contiguous_behind(out, len(lead)):
+        raise ValueError(f"{name} must be contiguous in its last {len(rest)} axes, found the strides {out.stride()}")
+    for tensor in inputs:
+        if _overlap(out, tensor):
+            raise ValueError(f"{name} shares memory with an input, which it would overwrite while it is read")
+
+
+def _contiguous_behind(out: Tensor, lead: int) -> bool:
+    expected = 1
+    for axis in range(out.ndim - 1, lead - 1, -1):
+        if out.shape[axis] != 1 and out.stride(axis) != expected:
+            return False
+        expected *= out.shape[axis]
+    # samples and targets themselves must not overlap, as they do in an expanded tensor
+    return all(out.shape[axis] <= 1 or out.stride(axis) >= expected for axis in range(lead))
+
+
+def _overlap(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors' extents in one storage meet (conservative for interleaved slices)."""
+    if first.numel() == 0 or second.numel() == 0:
+        return False
+    first_start, first_end = _extent(first)
+    second_start, second_end = _extent(second)
+    return first_start < second_end and second_start < first_end
+
+
+def _extent(tensor: Tensor) -> tuple[int, int]:
+    start = tensor.data_ptr()
+    last = sum((extent - 1) * stride for extent, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return start, start + (last + 1) * tensor.element_size()
+
+
+def is_plain(*tensors: Tensor | None) -> bool:
+    """Whether raw addresses may be taken: real tensors outside of tracing, transforms and recorded autograd."""
+    if torch.compiler.is_compiling():
+        return False
+    grad = torch.is_grad_enabled()
+    for tensor in tensors:
+        if tensor is None:
+            continue
+        if type(tensor) is not Tensor and type(tensor) is not torch.nn.Parameter:
+            return False
+        if (grad and tensor.requires_grad) or torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+            return False
+    return True

@@ -1,0 +1,207 @@
+"""The way from torch tensors to `camfast._C`: addresses, sizes and strides as integers, outputs allocated here.
+
+Inputs have passed the checks of their op. Every temporary is bound to a name that lives until the kernel has returned.
+"""
+
+import functools
+import importlib
+import math
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from camfast.ops.forms import (
+    DTYPES,
+    FORMS,
+    GAINS,
+    RECTIFY,
+    FusedCam,
+    Gain,
+    Rectify,
+    map_dtype,
+)
+
+_Number = TypeVar("_Number", int, float)
+
+_DTYPE_CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
+_RECTIFY_CODES = {name: code for code, name in enumerate(RECTIFY)}
+_GAIN_CODES = {name: code for code, name in enumerate(GAINS)}
+_WEIGHTED = [name for name, form in FORMS.items() if form.weighted]
+# the weighted methods first, in their order, then the products by their rectification
+_METHOD_CODES = {
+    name: _WEIGHTED.index(name) if form.rectify is None else len(_WEIGHTED) + _RECTIFY_CODES[form.rectify]
+    for name, form in FORMS.items()
+}
+
+
+@functools.cache
+def _load() -> ModuleType | str:
+    try:
+        return importlib.import_module("camfast._C")
+    except ImportError as error:
+        return f"camfast._C does not load ({error}): build it with 'make build' or 'pip install .'"
+
+
+def load_failure() -> str | None:
+    """Why the native extension can't be used, or None where it can."""
+    loaded = _load()
+    return loaded if isinstance(loaded, str) else None
+
+
+def instruction_set() -> str:
+    """Name of the instruction set whose kernels were chosen at load."""
+    return str(_kernels().isa())
+
+
+def channel_weights(activations: Tensor, gradients: Tensor, method: str, out: Tensor | None = None) -> Tensor:
+    """See `camfast.ops.channel_weights`."""
+    A, G = _by_position(activations, gradients)
+    if out is None:
+        out = activations.new_empty((*_lead(activations, gradients), A.shape[1]), dtype=map_dtype(A.dtype))
+    _kernels().channel_weights(
+        _METHOD_CODES[method],
+        *_pair(A, G),
+        out.data_ptr(),
+        *_lead_strides(out, 1),
+        0,
+        torch.get_num_threads(),
+    )
+    return out
+
+
+def weighted_sum(activations: Tensor, weights: Tensor, relu: bool, out: Tensor | None = None) -> Tensor:
+    """See `camfast.ops.weighted_sum`."""
+    A, w = activations.resolve_neg().flatten(2), weights.resolve_neg().contiguous()
+    if out is None:
+        out = activations.new_empty((*w.shape[:-1], *activations.shape[2:]), dtype=map_dtype(A.dtype))
+    targets = w.shape[1] if w.ndim == 3 else 1
+    _kernels().weighted_sum(
+        _DTYPE_CODES[A.dtype], targets, *A.shape, A.data_ptr(), *A.stride(), w.data_ptr(), relu,
+        out.data_ptr(), *_lead_strides(out, activations.ndim - 2), torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+def product_sum(
+    activations: Tensor, gradients: Tensor, rectify: Rectify, relu: bool, out: Tensor | None = None
+) -> Tensor:
+    """See `camfast.ops.product_sum`."""
+    A, G = _by_position(activations, gradients)
+    spatial = activations.shape[2:]
+    if out is None:
+        out = activations.new_empty((*_lead(activations, gradients), *spatial), dtype=map_dtype(A.dtype))
+    _kernels().product_sum(
+        _RECTIFY_CODES[rectify], *_pair(A, G), relu,
+        out.data_ptr(), *_lead_strides(out, len(spatial)), torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+def fused_cam(
+    activations: Tensor,
+    gradients: Tensor,
+    method: str,
+    relu: bool,
+    size: Sequence[int] | None,
+    sigma: Sequence[float] | None,
+    gain: Gain,
+    starts: Sequence[float],
+    steps: Sequence[float],
+    out: FusedCam,
+) -> FusedCam:
+    """See `camfast.ops.fused_cam_parts`; ``out`` holds the tensors to write into."""
+    A, G = _by_position(activations, gradients)
+    spatial = activations.shape[2:]
+    rank = len(spatial)
+    weights = (0, 0, 0) if out.weights is None else (out.weights.data_ptr(), *_lead_strides(out.weights, 1))
+    flags = None if out.ill_conditioned is None else torch.empty(G.shape[1], G.shape[0], dtype=torch.uint8)
+    upsample = 0 if size is None else 1 if sigma is None else 2
+    _kernels().fused_cam(
+        _METHOD_CODES[method], relu, *_pair(A, G), out.grid.data_ptr(), *_lead_strides(out.grid, rank), *weights,
+        0 if flags is None else flags.data_ptr(), torch.get_num_threads(),
+        upsample, *_pad(spatial, 1), *_pad(size or spatial, 1), *_gaussian(sigma or (-1.0,) * rank, gain, starts, steps),
+        out.maps.data_ptr() if upsample else 0, *_lead_strides(out.maps, rank),
+    )  # fmt: skip
+    if out.ill_conditioned is not None and flags is not None:
+        out.ill_conditioned.copy_(flags.view(out.ill_conditioned.shape))
+    return out
+
+
+def linear_upsample(grid: Tensor, size: Sequence[int], out: Tensor | None = None) -> Tensor:
+    """See `camfast.ops.linear_upsample`."""
+    cells, out = _upsampling_operands(grid, size, out)
+    _kernels().linear_upsample(*_cells(cells, size), *_pad(size, 1), out.data_ptr(), torch.get_num_threads())
+    return out
+
+
+def gaussian_upsample(
+    grid: Tensor,
+    size: Sequence[int],
+    sigma: Sequence[float],
+    gain: Gain,
+    starts: Sequence[float],
+    steps: Sequence[float],
+    out: Tensor | None = None,
+) -> Tensor:
+    """See `camfast.ops.gaussian_upsample`."""
+    cells, out = _upsampling_operands(grid, size, out)
+    _kernels().gaussian_upsample(
+        *_cells(cells, size), *_pad(size, 1), *_gaussian(sigma, gain, starts, steps),
+        out.data_ptr(), torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+def _kernels() -> ModuleType:
+    loaded = _load()
+    assert isinstance(loaded, ModuleType)  # dispatch asks load_failure() first
+    return loaded
+
+
+def _by_position(activations: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
+    """A as (N, C, P) and G as (T, N, C, P): views where the spatial axes collapse into one stride, else copies."""
+    A, G = activations.resolve_neg().flatten(2), gradients.resolve_neg()
+    return A, G.flatten(3) if gradients.ndim > activations.ndim else G.flatten(2).unsqueeze(0)
+
+
+def _lead(activations: Tensor, gradients: Tensor) -> tuple[int, ...]:
+    """Leading axes of the result: (N, T) where the gradients have an axis of targets, else (N,)."""
+    samples = activations.shape[0]
+    return (samples, gradients.shape[0]) if gradients.ndim > activations.ndim else (samples,)
+
+
+def _pair(A: Tensor, G: Tensor) -> tuple[int, ...]:
+    return (_DTYPE_CODES[A.dtype], *G.shape, A.data_ptr(), *A.stride(), G.data_ptr(), *G.stride())
+
+
+def _lead_strides(out: Tensor, rank: int) -> tuple[int, int]:
+    """Strides of samples and targets of (N, *rank axes) or (N, T, *rank axes)."""
+    return out.stride(0), out.stride(1) if out.ndim == rank + 2 else 0
+
+
+def _upsampling_operands(grid: Tensor, size: Sequence[int], out: Tensor | None) -> tuple[Tensor, Tensor]:
+    cells = grid.resolve_neg().contiguous()
+    if out is None:
+        lead = grid.shape[: -len(size)]
+        out = grid.new_empty((*lead, *size), dtype=map_dtype(grid.dtype))
+    return cells, out
+
+
+def _cells(cells: Tensor, size: Sequence[int]) -> tuple[int, ...]:
+    """Dtype, number of maps, the grid's axes and its address."""
+    split = cells.ndim - len(size)
+    shape = cells.shape
+    return (_DTYPE_CODES[cells.dtype], math.prod(shape[:split]), *_pad(shape[split:], 1), cells.data_ptr())
+
+
+def _gaussian(sigma: Sequence[float], gain: Gain, starts: Sequence[float], steps: Sequence[float]) -> tuple[float, ...]:
+    """Sigma (negative: axis left alone), gain, first centre and step, each padded to three axes."""
+    return (*_pad(sigma, -1.0), _GAIN_CODES[gain], *_pad(starts, 0.0), *_pad(steps, 1.0))
+
+
+def _pad(values: Sequence[_Number], filler: _Number) -> tuple[_Number, ...]:
+    """Three values, one an axis, the missing leading axes filled."""
+    return (filler,) * (3 - len(values)) + tuple(values)

@@ -1,0 +1,140 @@
+"""Reading and writing volumes: which format a file has, and which one it gets."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from camfast.errors import InputError
+from camfast.scan.formats.mrc import read_mrc, write_mrc
+from camfast.scan.formats.ome_zarr import read_ome_zarr, write_ome_zarr
+from camfast.scan.formats.others import read_em, read_nifti, read_tiff
+from camfast.scan.volumes import Volume, volume_of
+
+MRC_ENDINGS = (".mrc", ".mrcs", ".map", ".rec", ".st", ".ali", ".ccp4")
+COMPRESSED = (".gz", ".bz2")
+READERS: dict[str, Callable[[Path], Volume]] = {
+    **dict.fromkeys(MRC_ENDINGS, read_mrc),
+    **{ending + packed: read_mrc for ending in MRC_ENDINGS for packed in COMPRESSED},
+    ".em": read_em,
+    ".tif": read_tiff,
+    ".tiff": read_tiff,
+    ".nii": read_nifti,
+    ".nii.gz": read_nifti,
+    ".zarr": read_ome_zarr,
+}
+
+
+def is_volume_file(path: str | Path) -> bool:
+    """Whether the name is that of a format for volumes; a TIFF may hold either and counts as an image."""
+    return _ending(Path(path)) in set(READERS) - {".tif", ".tiff"}
+
+
+def read_volume(source: Any) -> Volume:
+    """Read a volume, its axes brought to (z, y, x).
+
+    Parameters
+    ----------
+    source
+        A path to MRC (also .rec, .map, .st; gzip, bzip2), EM, TIFF, NIfTI or OME-Zarr (0.4, 0.5; level 0); an array
+        or tensor (z, y, x); or a `Volume`, returned as it is.
+
+    Returns
+    -------
+    Volume
+        Its ``data`` of the file's own type, a memory map or Zarr array where the format allows it.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, of an unknown format, damaged or truncated, or not one volume of real numbers. Values
+        are not read here: NaN is found when they are used.
+    """
+    if isinstance(source, Volume):
+        return source
+    if not isinstance(source, str | Path):
+        return volume_of(source)
+    path = Path(source)
+    ending = _ending(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the name")
+    if ending not in READERS:
+        raise InputError(f"{path}: unknown kind of volume; give MRC (.mrc, .rec, .map), .em, .tif, .nii or .zarr")
+    if path.is_dir() != (ending == ".zarr"):
+        found, expected = ("a folder", "a file") if path.is_dir() else ("a file", "a folder")
+        raise InputError(f"{path}: is {found}, expected {expected} of this name")
+    try:
+        return READERS[ending](path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file and its rights") from None
+
+
+def _ending(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    return "".join(suffixes[-2:]) if suffixes and suffixes[-1] in COMPRESSED else (suffixes or [""])[-1]
+
+
+def output_format(path: Path, *, channels: bool = False) -> str:
+    """Return ``"mrc"`` or ``"zarr"``, by the ending of an output's name.
+
+    Raises
+    ------
+    InputError
+        If the ending is of neither, or several volumes are to go into one MRC file.
+    """
+    ending = path.suffix.lower()
+    if ending == ".zarr":
+        return "zarr"
+    if ending not in (".mrc", ".map", ".rec"):
+        raise InputError(f"{path}: unknown kind of output; give a name that ends in .mrc or .zarr")
+    if channels:
+        raise InputError(f"{path}: an MRC file holds one volume, and several targets are asked for; write to .zarr")
+    return "mrc"
+
+
+def write_volumes(
+    path: Path,
+    volumes: Iterable[Any],
+    like: Volume,
+    *,
+    channels: int | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one volume (z, y, x), or several as channels (c, z, y, x), as float32 placed in space like another.
+
+    The format is that of the name's ending. ``attributes`` say how the volume came about: they are stored beside the
+    OME-Zarr metadata, or as labels of the MRC header.
+    """
+    attributes = attributes or {}
+    if output_format(path, channels=channels is not None) == "zarr":
+        write_ome_zarr(path, volumes, like, channels=channels, attributes=attributes)
+    else:
+        (volume,) = volumes
+        write_mrc(path, volume, like, [f"{name}: {value}" for name, value in attributes.items()])
+
+
+def open_written(path: Path) -> Any:
+    """Open what `write_volumes` wrote, float32 (z, y, x) or (c, z, y, x), without reading it all."""
+    if output_format(path) == "mrc":
+        return read_mrc(path).data
+    from camfast._extras import require
+
+    return require("zarr", "scan", "reading OME-Zarr").open_array(str(path / "0"), mode="r")
+
+
+def as_mask(source: Any, volume: Volume) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Read a mask (z, y, x): True where a value is not 0.
+
+    Raises
+    ------
+    InputError
+        If its shape is not that of the volume, or it is 0 everywhere.
+    """
+    mask = read_volume(source)
+    if mask.shape != volume.shape:
+        raise InputError(f"the mask has the shape {mask.shape} and {volume.name} {volume.shape}; they must be equal")
+    chosen = np.asarray(mask.data) != 0
+    if not chosen.any():
+        raise InputError("the mask is 0 everywhere, so there is nothing to scan; mark the region of interest")
+    return chosen

@@ -1,0 +1,154 @@
+"""OME-Zarr: versions 0.4 (Zarr 2) and 0.5 (Zarr 3) are read at full resolution, 0.5 is written with a pyramid."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from camfast._extras import require
+from camfast.errors import InputError
+from camfast.scan.volumes import Triple, Volume, checked, known_voxel_size
+
+ANGSTROM_PER_UNIT = {"angstrom": 1.0, "nanometer": 10.0, "micrometer": 1e4, "millimeter": 1e7, "meter": 1e10}
+CHUNK = 128
+LEVELS = 3
+
+
+def read_ome_zarr(path: Path) -> Volume:
+    """Read level 0 of an OME-Zarr image, or a plain Zarr array with three axes.
+
+    Leading axes (time, channel) of length 1 are dropped. Scale and translation are taken where the axes have a unit
+    of length.
+
+    Raises
+    ------
+    InputError
+        If the store is damaged, holds no image, or several channels or times.
+    """
+    zarr = require("zarr", "scan", "reading OME-Zarr")
+    try:
+        node = zarr.open(str(path), mode="r")
+        if not isinstance(node, zarr.Group):
+            return checked(Volume(node, path=path))
+        attributes = dict(node.attrs)
+        image = attributes.get("ome", attributes)["multiscales"][0]
+        array = node[image["datasets"][0]["path"]]
+        axes = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in image["axes"]]
+    except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
+        raise InputError(
+            f"{path}: no OME-Zarr image ({type(error).__name__}: {error}); give a store of version 0.4 or 0.5 "
+            "whose metadata lists multiscales"
+        ) from None
+    names = [str(axis["name"]).lower() for axis in axes]
+    if not {"z", "y", "x"} <= set(names) or len(names) != len(array.shape):
+        raise InputError(f"{path}: the image has the axes {names} and shape {array.shape}, expected z, y and x")
+    for name, length in zip(names, array.shape, strict=True):
+        if name not in "zyx" and length != 1:
+            raise InputError(f"{path}: {length} entries along the axis {name!r}, expected one volume; split it first")
+    order = [names.index(name) for name in "zyx"]
+    data = array if names == ["z", "y", "x"] else _zyx(np.asarray(array[...]), order)
+    scale, translation = _placement(image, names)
+    units = [ANGSTROM_PER_UNIT.get(str(axes[index].get("unit", "")).lower(), 0.0) for index in order]
+    sizes = [scale[index] * unit for index, unit in zip(order, units, strict=True)]
+    z, y, x = (translation[index] * unit for index, unit in zip(order, units, strict=True))
+    return checked(Volume(data, known_voxel_size(sizes), (z, y, x), path=path))
+
+
+def _zyx(data: np.ndarray[Any, Any], order: Sequence[int]) -> np.ndarray[Any, Any]:
+    others = [index for index in range(data.ndim) if index not in order]
+    return data.transpose([*others, *order]).reshape([data.shape[index] for index in order])
+
+
+def _placement(image: Mapping[str, Any], names: Sequence[str]) -> tuple[list[float], list[float]]:
+    """Scale and translation of level 0: its own transformations, then those of all levels."""
+    scale, translation = [1.0] * len(names), [0.0] * len(names)
+    steps = [*image["datasets"][0].get("coordinateTransformations", ())]
+    for step in [*steps, *image.get("coordinateTransformations", ())]:
+        if step.get("type") == "scale":
+            scale = [a * float(b) for a, b in zip(scale, step["scale"], strict=True)]
+            translation = [a * float(b) for a, b in zip(translation, step["scale"], strict=True)]
+        elif step.get("type") == "translation":
+            translation = [a + float(b) for a, b in zip(translation, step["translation"], strict=True)]
+    return scale, translation
+
+
+def write_ome_zarr(
+    path: Path,
+    volumes: Iterable[Any],
+    like: Volume,
+    *,
+    channels: int | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
+    """Write volumes (z, y, x) as float32 OME-Zarr 0.5 in chunks of 128³, with levels at half and quarter resolution.
+
+    A voxel of a coarser level is the mean of the up to 8 below it.
+
+    Parameters
+    ----------
+    path
+        Folder to create.
+    volumes
+        The volumes of the shape of ``like``, taken one at a time: one, or as many as ``channels`` says.
+    like
+        The volume whose voxel size and position are kept.
+    channels
+        None for one volume with the axes (z, y, x); a number for the axes (c, z, y, x).
+    attributes
+        Put beside the OME metadata under the name ``camfast``.
+    """
+    zarr = require("zarr", "scan", "writing OME-Zarr")
+    group = zarr.open_group(str(path), mode="w", zarr_format=3)
+    leading = () if channels is None else (channels,)
+    shapes = [like.shape]
+    while len(shapes) < LEVELS:
+        shapes.append(tuple((length + 1) // 2 for length in shapes[-1]))
+    arrays = [
+        group.create_array(
+            name=str(level),
+            shape=(*leading, *shape),
+            chunks=(*(1 for _ in leading), *(min(CHUNK, length) for length in shape)),
+            dtype="float32",
+            dimension_names=["c", "z", "y", "x"][-3 - len(leading) :],
+        )
+        for level, shape in enumerate(shapes)
+    ]
+    for channel, volume in enumerate(volumes):
+        level = torch.as_tensor(np.asarray(volume, dtype=np.float32))
+        for array in arrays:
+            array[(channel, ...) if leading else ...] = level.numpy()
+            level = torch.nn.functional.avg_pool3d(
+                level[None], 2, ceil_mode=True, count_include_pad=False
+            )[0]
+    group.attrs.update(
+        {
+            "ome": {"version": "0.5", "multiscales": [_multiscale(path.stem, like, len(arrays), bool(leading))]},
+            "camfast": dict(attributes or {}),
+        }
+    )
+
+
+def _multiscale(name: str, like: Volume, levels: int, channels: bool) -> dict[str, Any]:
+    known = like.voxel_angstrom is not None
+    size: Triple = like.voxel_angstrom or (1.0, 1.0, 1.0)
+    unit = {"unit": "angstrom"} if known else {}
+    first: list[float] = [1.0] if channels else []
+    datasets = []
+    for level in range(levels):
+        factor = 2**level
+        # The centre of the first coarse voxel lies (factor − 1)/2 fine voxels behind that of the first fine one.
+        shift = [o + (factor - 1) / 2 * s for o, s in zip(like.translation, size, strict=True)]
+        datasets.append(
+            {
+                "path": str(level),
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": [*first, *(factor * s for s in size)]},
+                    {"type": "translation", "translation": [*(0.0 for _ in first), *shift]},
+                ],
+            }
+        )
+    axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if channels else []
+    axes += [{"name": axis, "type": "space", **unit} for axis in "zyx"]
+    return {"name": name, "axes": axes, "datasets": datasets, "type": "mean"}
