@@ -84,9 +84,7 @@ def load(spec: str, weights: str | os.PathLike[str] | None = None) -> Loaded:
             "package.module:factory or file.py:factory"
         )
     content = None if weights is None else read_weights(weights)
-    loaded = _call(
-        _find_factory(path, name), spec, {} if content is None else content.metadata.get("arguments", {})
-    )
+    loaded = _call(_find_factory(path, name), spec, {} if content is None else content.metadata.get("arguments", {}))
     if content is not None:
         _check_fit(loaded.module, content.state, weights)
         loaded.module.load_state_dict(content.state, strict=False)
@@ -117,9 +115,7 @@ def _load_builtin(name: str, builtin: Builtin, path: str | os.PathLike[str] | No
     _check_fit(module, state, path)
     expected = module.state_dict()
     for key, tensor in expected.items():
-        expected[key] = (
-            state[key].to(tensor.dtype) if key in state else torch.zeros(tensor.shape, dtype=tensor.dtype)
-        )
+        expected[key] = state[key].to(tensor.dtype) if key in state else torch.zeros(tensor.shape, dtype=tensor.dtype)
     module.load_state_dict(expected, assign=True)
     return _with_metadata(replace(known, module=module.eval()), content.metadata)
 
@@ -164,9 +160,7 @@ def _call(factory: Callable[..., Any], spec: str, arguments: Mapping[str, Any]) 
         return Loaded(made)
     if isinstance(made, Loaded):
         return made
-    raise InputError(
-        f"{spec} returned a {type(made).__name__}, expected a torch.nn.Module or camfast.models.Loaded"
-    )
+    raise InputError(f"{spec} returned a {type(made).__name__}, expected a torch.nn.Module or camfast.models.Loaded")
 
 
 def _check_fit(module: nn.Module, state: Mapping[str, Tensor], path: str | os.PathLike[str] | None) -> None:

@@ -55,9 +55,7 @@ class Preprocess:
         object.__setattr__(self, "size", _pair(self.size))
         object.__setattr__(self, "scale", float(self.scale))
         for name in ("mean", "std"):
-            object.__setattr__(
-                self, name, _per_channel(name, getattr(self, name), len(_BANDS[self.channels]))
-            )
+            object.__setattr__(self, name, _per_channel(name, getattr(self, name), len(_BANDS[self.channels])))
         if not all(self.std):
             raise InputError(f"std must not hold 0, found {self.std}")
 
@@ -89,9 +87,7 @@ class Preprocess:
         return torch.from_numpy((pixels * np.float32(self.scale) - mean) / std)[None]
 
 
-def _bands(
-    image: Any, *, grey: bool, size: tuple[int, int] | None, resample: str
-) -> list[NDArray[np.float32]]:
+def _bands(image: Any, *, grey: bool, size: tuple[int, int] | None, resample: str) -> list[NDArray[np.float32]]:
     """Resize and split into float32 planes: one for grey, else R, G, B."""
     pil = require("PIL.Image", "plot", "Reading pictures")
     planes = _real_planes(image, pil)
@@ -126,9 +122,7 @@ def _real_planes(image: Any, pil: Any) -> list[Any] | None:
     if array.dtype.kind not in "biuf":
         raise InputError(f"a picture must hold numbers, not {array.dtype}")
     array = array[..., None] if array.ndim == 2 else array[..., :3]
-    return [
-        pil.fromarray(np.ascontiguousarray(array[..., band], np.float32)) for band in range(array.shape[2])
-    ]
+    return [pil.fromarray(np.ascontiguousarray(array[..., band], np.float32)) for band in range(array.shape[2])]
 
 
 def _pair(size: Any) -> tuple[int, int] | None:

@@ -111,9 +111,7 @@ def _read_safetensors(path: Path) -> Weights:
             texts = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a mapping)
     except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"{path}: not a whole safetensors file ({error}); download or save it again"
-        ) from error
+        raise InputError(f"{path}: not a whole safetensors file ({error}); download or save it again") from error
     metadata = {key: _parse(text) for key, text in texts.items()}
     _check_metadata(metadata, path)
     return Weights(state, metadata)
@@ -133,9 +131,7 @@ def _unpickle_tensors(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         if "GLOBAL" in str(error):
             raise InputError(pickled) from error
-        raise InputError(
-            f"{path}: not a file of weights; expected .safetensors or a saved state_dict"
-        ) from error
+        raise InputError(f"{path}: not a file of weights; expected .safetensors or a saved state_dict") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
         if "TorchScript" in str(error):
             raise InputError(
@@ -160,9 +156,7 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
 def _check_metadata(metadata: Mapping[str, Any], path: Path) -> None:
     for key, kinds in KNOWN_METADATA.items():
         if key in metadata and (not isinstance(metadata[key], kinds) or isinstance(metadata[key], bool)):
-            raise InputError(
-                f"{path}: metadata {key!r} must be a {kinds[-1].__name__}, found {metadata[key]!r}"
-            )
+            raise InputError(f"{path}: metadata {key!r} must be a {kinds[-1].__name__}, found {metadata[key]!r}")
 
 
 def _parse(text: str) -> Any:

@@ -37,9 +37,7 @@ def cnn1(classes: int = 23, width: int = 32, hidden: int = 512, side: int = 40) 
     return nn.Sequential(subtomogram_layers(classes, width, hidden, side, pool=1))
 
 
-def subtomogram_layers(
-    classes: int, width: int, hidden: int, side: int, *, pool: int
-) -> "OrderedDict[str, nn.Module]":
+def subtomogram_layers(classes: int, width: int, hidden: int, side: int, *, pool: int) -> "OrderedDict[str, nn.Module]":
     """Name the layers of CNN-1 in their order, behind an average-pool where ``pool`` exceeds 1."""
     if side <= 0 or side % (4 * pool):
         raise ValueError(f"side must be a positive multiple of {4 * pool}, not {side}")

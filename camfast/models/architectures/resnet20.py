@@ -48,9 +48,7 @@ class ResNet20(nn.Module):
 
 def _stage(inputs: int, channels: int, stride: int) -> nn.Sequential:
     blocks = [(inputs, stride), (channels, 1), (channels, 1)]
-    return nn.Sequential(
-        OrderedDict((str(index), BasicBlock(c, channels, s)) for index, (c, s) in enumerate(blocks))
-    )
+    return nn.Sequential(OrderedDict((str(index), BasicBlock(c, channels, s)) for index, (c, s) in enumerate(blocks)))
 
 
 def resnet20(classes: int = 10) -> ResNet20:
