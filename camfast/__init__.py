@@ -1,17 +1,60 @@
-"""camfast: class activation maps at the speed of a prediction."""
+"""camfast: class activation maps at the speed of a prediction.
+
+The names below are the public ones. The subpackages ``ops``, ``models``, ``simulate`` and ``plot`` are loaded when
+they are first used; importing camfast compiles nothing and needs no GPU.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from camfast import ops
 from camfast._version import __version__
-from camfast.errors import BackendError, CamfastError, CaptureError, InputError, MissingExtraError
+from camfast.capture import Captured, capture
+from camfast.engine import Explainer, cam
+from camfast.errors import (
+    BackendError,
+    CamfastError,
+    CaptureError,
+    IllConditionedWarning,
+    InputError,
+    MissingExtraError,
+)
+from camfast.explanation import Explanation
+from camfast.methods import methods
 from camfast.ops import backends
+from camfast.regions import Region, component, predicted
+
+if TYPE_CHECKING:
+    from camfast import models, plot, simulate
 
 __all__ = [
     "BackendError",
     "CamfastError",
     "CaptureError",
+    "Captured",
+    "Explainer",
+    "Explanation",
+    "IllConditionedWarning",
     "InputError",
     "MissingExtraError",
+    "Region",
     "__version__",
     "backends",
+    "cam",
+    "capture",
+    "component",
+    "methods",
+    "models",
     "ops",
+    "plot",
+    "predicted",
+    "simulate",
 ]
+
+_SUBPACKAGES = ("models", "plot", "simulate")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"camfast.{name}")
+    raise AttributeError(f"module 'camfast' has no attribute {name!r}")

@@ -19,3 +19,7 @@ class BackendError(CamfastError, RuntimeError):
 
 class MissingExtraError(CamfastError, ImportError):
     """An optional package is not installed; the message names the extra that brings it."""
+
+
+class IllConditionedWarning(UserWarning):
+    """Channel weights divide by a small difference of large numbers: the map may be noise blown up."""

@@ -8,7 +8,15 @@ from torch import Tensor
 
 from camfast.ops import dispatch, reference
 from camfast.ops.channel_weights import channel_weights
-from camfast.ops.checks import check_gaussian, check_method, check_out, check_pair, check_size, is_plain
+from camfast.ops.checks import (
+    check_activations,
+    check_gaussian,
+    check_method,
+    check_out,
+    check_pair,
+    check_size,
+    is_plain,
+)
 from camfast.ops.forms import (
     FORMS,
     SIGMA_MISSING,
@@ -85,7 +93,10 @@ def fused_cam(
     >>> camfast.ops.fused_cam(A, G, "hirescam", size=(4,))
     tensor([[2.0000, 2.2500, 2.7500, 3.0000]])
     """
-    parts = None if out is None else allocate(activations, gradients, method, size, maps=out)
+    parts = None
+    if out is not None:
+        targets = gradients.shape[0] if gradients.ndim > activations.ndim else None
+        parts = allocate(activations, method, size, targets=targets, maps=out)
     return fused_cam_parts(
         activations, gradients, method, relu=relu, size=size, upsample=upsample, sigma=sigma, gain=gain,
         centres=centres, out=parts, backend=backend,
@@ -122,7 +133,7 @@ def fused_cam_parts(
             raise ValueError("out= can't be used where autograd records or torch traces the call: leave it out")
         return _composed(activations, gradients, method, relu, resize, backend)
     if out is None:
-        out = allocate(activations, gradients, method, size)
+        out = allocate(activations, method, resize.size, targets=pair.targets if pair.has_targets else None)
     else:
         check_out(out.grid, pair.lead, pair.spatial, (activations, gradients))
         check_out(out.maps, pair.lead, tuple(resize.size or pair.spatial), (activations, gradients))
@@ -132,7 +143,6 @@ def fused_cam_parts(
 
 def allocate(
     activations: Tensor,
-    gradients: Tensor,
     method: str,
     size: Sequence[int] | None,
     *,
@@ -143,27 +153,27 @@ def allocate(
 
     Parameters
     ----------
-    activations, gradients, method, size
+    activations, method, size
         Those of `fused_cam`.
     targets
-        Number of targets, where the gradients hold some of them only.
+        Number of targets; None where the gradients have no axis of targets.
     maps
         The caller's own tensor for the maps.
     """
-    pair = check_pair(activations, gradients)
+    check_activations(activations)
     check_method(method)
-    lead = pair.lead if targets is None else (pair.samples, targets)
+    samples, channels, *spatial = activations.shape
+    lead = (samples,) if targets is None else (samples, targets)
 
     def empty(*rest: int, dtype: torch.dtype | None = None) -> Tensor:
         return activations.new_empty((*lead, *rest), dtype=dtype or map_dtype(activations.dtype))
 
-    if size is None:
-        maps = grid = empty(*pair.spatial) if maps is None else maps
-    else:
-        grid, maps = empty(*pair.spatial), empty(*size) if maps is None else maps
+    if maps is None:
+        maps = empty(*spatial) if size is None else empty(*size)
+    grid = maps if size is None else empty(*spatial)
     if not FORMS[method].weighted:
         return FusedCam(grid, maps, None, None)
-    return FusedCam(grid, maps, empty(pair.channels), empty(dtype=torch.bool))
+    return FusedCam(grid, maps, empty(channels), empty(dtype=torch.bool))
 
 
 class _Resize(NamedTuple):

@@ -119,10 +119,11 @@ def fused_cam(
     weights = (0, 0, 0) if out.weights is None else (out.weights.data_ptr(), *_lead_strides(out.weights, 1))
     flags = None if out.ill_conditioned is None else torch.empty(G.shape[1], G.shape[0], dtype=torch.uint8)
     upsample = 0 if size is None else 1 if sigma is None else 2
+    sigma = sigma or (-1.0,) * rank
     _kernels().fused_cam(
         _METHOD_CODES[method], relu, *_pair(A, G), out.grid.data_ptr(), *_lead_strides(out.grid, rank), *weights,
         0 if flags is None else flags.data_ptr(), torch.get_num_threads(),
-        upsample, *_pad(spatial, 1), *_pad(size or spatial, 1), *_gaussian(sigma or (-1.0,) * rank, gain, starts, steps),
+        upsample, *_pad(spatial, 1), *_pad(size or spatial, 1), *_gaussian(sigma, gain, starts, steps),
         out.maps.data_ptr() if upsample else 0, *_lead_strides(out.maps, rank),
     )  # fmt: skip
     if out.ill_conditioned is not None and flags is not None:

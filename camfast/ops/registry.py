@@ -95,7 +95,7 @@ class Op:
                 t if t.requires_grad else t.requires_grad_() for t, need in zip(inputs, needed, strict=False) if need
             ]
             result = self._formula(*inputs, *ctx.options)
-        gradients = iter(torch.autograd.grad(result, wanted, gradient, create_graph=create_graph))
+        gradients = iter(torch.autograd.grad(result, wanted, gradient, create_graph=create_graph, allow_unused=True))
         return tuple(next(gradients) if need else None for need in needed)
 
 

@@ -1,0 +1,115 @@
+"""Gradients of many scalars with respect to the activations: batched where the head is dense, else one by one."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import CheckpointError
+
+from camfast.errors import CaptureError
+
+_CHUNK_BYTES = 256 * 2**20
+_REENTRANT_HELP = (
+    "the model uses re-entrant checkpointing behind the layer, which torch.autograd.grad can't pass: use "
+    "torch.utils.checkpoint.checkpoint(..., use_reentrant=False), or switch checkpointing off for explanations"
+)
+
+
+def target_gradients(
+    values: Tensor, activations: Sequence[Tensor], *, retain_graph: bool = False, create_graph: bool = False
+) -> Iterator[tuple[slice, list[Tensor]]]:
+    """Differentiate each target's scalars with respect to the activations.
+
+    Parameters
+    ----------
+    values
+        y, (N, T): one scalar for each sample and target, no sample's depending on another sample.
+    activations
+        Tensors of the graph, (N, ...).
+    retain_graph
+        Whether the graph is kept for the caller's own use.
+    create_graph
+        Whether the gradients can themselves be differentiated.
+
+    Yields
+    ------
+    slice, list of Tensor
+        Some of the targets, and G = ∂y/∂A, (t, N, ...) for each of the activations.
+
+    Raises
+    ------
+    CaptureError
+        If an activation has no part in the values, or the graph can't be differentiated by torch.autograd.grad.
+    """
+    targets = values.shape[1]
+    chunk = _chunk(values, activations)
+    start = 0
+    while start < targets:
+        part = slice(start, min(start + chunk, targets))
+        keep = retain_graph or create_graph or part.stop < targets
+        try:
+            gradients = _differentiate(values, activations, part, keep, create_graph)
+        except RuntimeError as error:
+            if part.stop - part.start > 1:
+                chunk = 1  # an operation of the head has no batched derivative
+                continue
+            if "checkpoint" in str(error) and not isinstance(error, CheckpointError):
+                raise CaptureError(_REENTRANT_HELP) from error
+            raise
+        yield part, gradients
+        start = part.stop
+
+
+def _differentiate(
+    values: Tensor, activations: Sequence[Tensor], part: slice, keep: bool, create_graph: bool
+) -> list[Tensor]:
+    if part.stop - part.start == 1:
+        found = torch.autograd.grad(
+            values[:, part.start].sum(), activations, retain_graph=keep, create_graph=create_graph, allow_unused=True
+        )
+        return [gradient.unsqueeze(0) for gradient in _all_used(found)]
+    one_hot = values.new_zeros(part.stop - part.start, *values.shape)
+    one_hot.diagonal(offset=part.start, dim1=0, dim2=2).fill_(1)
+    found = torch.autograd.grad(
+        values,
+        activations,
+        one_hot,
+        retain_graph=True,  # a failure in the middle falls back to single targets
+        create_graph=create_graph,
+        allow_unused=True,
+        is_grads_batched=True,
+    )
+    return _all_used(found)
+
+
+def _all_used(found: Sequence[Tensor | None]) -> list[Tensor]:
+    if any(gradient is None for gradient in found):
+        raise CaptureError(
+            "the scores don't depend on the layer by a graph that can be followed: the layer is inside a re-entrant "
+            "checkpoint (use_reentrant=False helps), behind a detach, or has no part in this target"
+        )
+    return [gradient for gradient in found if gradient is not None]
+
+
+def _chunk(values: Tensor, activations: Sequence[Tensor]) -> int:
+    """How many targets go through the head at once."""
+    targets = values.shape[1]
+    if targets == 1 or _has_convolution(values, activations):
+        return 1
+    size = sum(activation.numel() * activation.element_size() for activation in activations)
+    return max(1, min(targets, _CHUNK_BYTES // max(size, 1)))
+
+
+def _has_convolution(values: Tensor, activations: Sequence[Tensor]) -> bool:
+    """Whether a convolution lies between the activations and the values, where batching gradients was slower."""
+    stops = {activation.grad_fn for activation in activations} - {None}
+    pending, seen = [values.grad_fn], set()
+    while pending:
+        node = pending.pop()
+        if node is None or node in seen or node in stops:
+            continue
+        seen.add(node)
+        if "onvolution" in node.name():
+            return True
+        pending.extend(following for following, _ in node.next_functions)
+    return False

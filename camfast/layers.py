@@ -1,0 +1,70 @@
+"""The model that is explained, and its layers by name."""
+
+import difflib
+from typing import Any
+
+import torch
+from torch import nn
+
+_COMPILED = "_orig_mod"
+
+
+def unwrap(model: Any) -> nn.Module:
+    """The module behind wrappers: DataParallel and its kin, and ``torch.compile``.
+
+    Raises
+    ------
+    TypeError
+        If the model is not a module whose layers can be reached: TorchScript, an exported program, a function.
+    """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError(
+            "model is TorchScript, whose layers can't be reached (hooks don't fire there): "
+            "explain the Python module it was made from"
+        )
+    if not isinstance(model, nn.Module):
+        hint = ": unflatten it first (torch.export.unflatten)" if type(model).__name__ == "ExportedProgram" else ""
+        raise TypeError(f"model must be a torch.nn.Module, found {type(model).__name__}{hint}")
+    inner = getattr(model, _COMPILED, None)
+    if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        inner = model.module
+    return model if inner is None else unwrap(inner)
+
+
+def find(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
+    """The dotted name and the module of a layer.
+
+    Raises
+    ------
+    TypeError
+        If ``layer`` is neither a name nor a module.
+    ValueError
+        If the model has no such layer; the message gives the closest names.
+    """
+    modules = {name.replace(f"{_COMPILED}.", ""): module for name, module in model.named_modules()}
+    if isinstance(layer, nn.Module):
+        inner = unwrap(layer)
+        for name, module in modules.items():
+            if module is layer or module is inner:
+                return name, inner
+        raise ValueError(f"layer is a {type(layer).__name__} that is not part of the model: give its dotted name")
+    if not isinstance(layer, str):
+        raise TypeError(f"layer must be a dotted name or a module, found {type(layer).__name__}")
+    name = layer.replace(f"{_COMPILED}.", "")
+    if name not in modules:
+        close = difflib.get_close_matches(name, modules, n=3, cutoff=0.4) or [name for name in modules if name][-3:]
+        raise ValueError(f"the model has no layer {layer!r}; did you mean {' or '.join(map(repr, close))}?")
+    return name, unwrap(modules[name])
+
+
+def ancestors(model: nn.Module, name: str) -> list[nn.Module]:
+    """The modules that enclose a layer, without the model itself."""
+    parts = name.split(".")[:-1]
+    modules = dict(model.named_modules(remove_duplicate=False))
+    enclosing = [".".join(parts[: depth + 1]) for depth in range(len(parts))]
+    return [modules[path] for path in enclosing if path in modules]
+
+
+def is_compiled_inside(model: nn.Module) -> bool:
+    """Whether a part of the model was compiled by ``torch.compile`` or ``Module.compile``."""
+    return any(_COMPILED in module._modules or module._compiled_call_impl is not None for module in model.modules())

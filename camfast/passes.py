@@ -1,0 +1,139 @@
+"""One pass of a model for an explanation: no graph before the layer, one from there to the scores.
+
+Grad mode is off before the layer and on behind it, so the trunk costs what a prediction costs and the gradient stops
+at the layer. Where a model defeats that (an in-place operation behind the layer, a block that puts back the grad mode
+it found), the pass is repeated in the form that works, which is remembered for the layer.
+"""
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+from torch.utils.checkpoint import CheckpointError
+
+from camfast import guards, layers
+from camfast.capture import CaptureOptions, Defeated, Form, Recorder, find_tensor
+from camfast.errors import CaptureError
+
+_Result = TypeVar("_Result")
+
+_forms: "weakref.WeakKeyDictionary[nn.Module, Form]" = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run of a model: its scores, and the activations that they depend on by a graph."""
+
+    scores: Tensor
+    activations: Mapping[str, Tensor]
+
+
+def run(
+    model: nn.Module,
+    inputs: Any,
+    names: Sequence[str],
+    options: CaptureOptions,
+    explain: Callable[[Pass], _Result],
+) -> _Result:
+    """Run a model, and explain the scores while their graph is there.
+
+    Parameters
+    ----------
+    model
+        An unwrapped module (`camfast.layers.unwrap`), left as it was found.
+    inputs
+        A tensor, a tuple of positional arguments, or a dict of keyword arguments.
+    names
+        Dotted names of the layers.
+    options
+        See `CaptureOptions`.
+    explain
+        What to do with the pass; called again where the pass has to be repeated.
+
+    Raises
+    ------
+    CaptureError
+        If a layer isn't reached, or no gradient can flow from the scores to it.
+    """
+    key = layers.find(model, names[0])[1]
+    form = _forms.get(key, Form())
+    if options.create_graph:
+        form = replace(form, detach=False)
+    while True:
+        try:
+            result = _attempt(form, model, inputs, names, options, explain)
+        except Defeated as defeat:
+            if defeat.form == form:
+                raise CaptureError(str(defeat)) from None
+            form = defeat.form
+        else:
+            if not options.create_graph:
+                _forms[key] = form
+            return result
+
+
+def _attempt(
+    form: Form,
+    model: nn.Module,
+    inputs: Any,
+    names: Sequence[str],
+    options: CaptureOptions,
+    explain: Callable[[Pass], _Result],
+) -> _Result:
+    with torch.inference_mode(False), torch.enable_grad():
+        scores, activations = _forward(form, model, inputs, names, options)
+        try:
+            return explain(Pass(scores, activations))
+        except CheckpointError as error:  # the trunk is run again with a graph that it had not
+            raise Defeated(str(error), replace(form, detach=False)) from error
+
+
+def _forward(
+    form: Form, model: nn.Module, inputs: Any, names: Sequence[str], options: CaptureOptions
+) -> tuple[Tensor, dict[str, Tensor]]:
+    recorder = Recorder(names, options, form)
+    positional, keywords = _arguments(inputs)
+    with guards.model_untouched(model), torch.set_grad_enabled(not form.detach), recorder.attached(model):
+        try:
+            result = model(*positional, **keywords)
+        except RuntimeError as error:
+            explained = _explained(error, form)
+            if explained is None:
+                raise
+            raise explained from error
+        grad_mode_lost = not torch.is_grad_enabled()
+    activations = recorder.activations()
+    scores = find_tensor(result, options.output, "the model", "output")
+    if form.detach and (grad_mode_lost or not scores.requires_grad):
+        raise Defeated("no graph leads from the layer to the scores", replace(form, detach=False))
+    if not scores.requires_grad:
+        raise CaptureError(
+            f"no gradient flows from the scores back to layer {', '.join(names)}: what follows it runs in the model's "
+            "own no_grad block, is detached, or is not differentiable"
+        )
+    return scores, activations
+
+
+def _explained(error: RuntimeError, form: Form) -> Exception | None:
+    """What an error of torch inside the forward pass means for the capture."""
+    message = str(error)
+    if "leaf Variable that requires grad" in message and "in-place" in message:
+        return Defeated(message, replace(form, copy=True))
+    if "Inference tensors cannot be saved for backward" in message:
+        return CaptureError(
+            "parameters behind the layer were made under inference_mode and can't be differentiated through: "
+            "build or load the model outside of it, or copy.deepcopy it there"
+        )
+    return None
+
+
+def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments, with inference tensors replaced by copies that autograd accepts."""
+    inputs = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) and leaf.is_inference() else leaf, inputs)
+    if isinstance(inputs, Mapping):
+        return (), dict(inputs)
+    return (inputs if isinstance(inputs, tuple) else (inputs,)), {}

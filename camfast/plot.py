@@ -1,0 +1,301 @@
+"""Pictures of maps: over an image, and over the central slices of a volume."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from camfast._extras import require
+from camfast._version import __version__
+from camfast.errors import InputError
+
+PURPOSE = "drawing figures"
+DARK = {
+    "figure.facecolor": "#16181c",
+    "axes.facecolor": "#16181c",
+    "savefig.facecolor": "#16181c",
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), "#e6e6e6"),
+}
+LIGHT = {"figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white"}
+
+
+@dataclass(frozen=True, slots=True)
+class Markers:
+    """Spheres to draw as circles where a slice cuts them.
+
+    Parameters
+    ----------
+    label
+        Their name in the legend.
+    centres
+        Positions (z, y, x) in voxels.
+    radius
+        Of the spheres, in voxels.
+    color
+        Any colour of matplotlib.
+    style
+        Line style of matplotlib: ``"-"``, ``":"``, …
+    """
+
+    label: str
+    centres: Sequence[Sequence[float]]
+    radius: float
+    color: str = "#00d0ff"
+    style: str = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """How values become colour and opacity: signed maps diverge from 0, others rise from 0."""
+
+    low: float
+    high: float
+    colormap: str
+
+    def opacity(self, heat: NDArray[np.float32], alpha: float) -> NDArray[np.float32]:
+        """Opacity, 0 where the map is 0 and ``alpha`` at the scale's ends: faint parts leave the image visible."""
+        strength = np.abs(heat) / max(self.high, np.finfo(np.float32).tiny)
+        opacity: NDArray[np.float32] = np.nan_to_num(alpha * np.clip(strength, 0, 1)).astype(np.float32)
+        return opacity
+
+
+def overlay(
+    image: Any, heat: Any, *, title: str = "", limit: float | None = None, alpha: float = 0.75, dark: bool = False
+) -> Any:
+    """Draw a map over an image.
+
+    Parameters
+    ----------
+    image
+        (H, W) or (H, W, 3), uint8 or float; a grey image is stretched from its 1st to its 99th percentile.
+    heat
+        (H, W). With negative values it is drawn on a diverging scale centred at 0, otherwise on a rising one.
+    title
+        Text above.
+    limit
+        Value at the end of the scale; None: the largest absolute value.
+    alpha
+        Opacity at the end of the scale; 0 where the map is 0.
+    dark
+        Light text on dark ground.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Made without pyplot, so it needs no display and no closing.
+
+    Raises
+    ------
+    InputError
+        If image and map have different sizes.
+    """
+    picture, values = _array(image), _array(heat)
+    if picture.shape[:2] != values.shape or picture.ndim not in (2, 3):
+        raise InputError(f"the image has the shape {picture.shape} and the map {values.shape}, expected (H, W[, 3])")
+    scale = _scale(values, limit)
+    with _figure((7.2, 6.0 * min(1.6, values.shape[0] / values.shape[1]) + 0.4), dark=dark) as figure:
+        axes = figure.add_subplot()
+        _grey(axes, picture, _stretch(picture))
+        drawn = _heat(axes, values, scale, alpha)
+        axes.set_axis_off()
+        axes.set_title(title)
+        _color_bar(figure, drawn, axes)
+    return figure
+
+
+def slices(
+    volume: Any,
+    cam: Any = None,
+    *,
+    centre: Sequence[int] | None = None,
+    voxel_angstrom: Sequence[float] | None = None,
+    markers: Sequence[Markers] = (),
+    title: str = "",
+    limit: float | None = None,
+    alpha: float = 0.85,
+    dark: bool = False,
+) -> Any:
+    """Draw three orthogonal slices of a volume with its map over them.
+
+    Parameters
+    ----------
+    volume
+        Density (z, y, x): array, tensor, memory map or Zarr array; only the slices are read.
+    cam
+        Map of the same shape; None draws the density alone.
+    centre
+        Voxel (z, y, x) the slices go through; None: the middle.
+    voxel_angstrom
+        Voxel size (z, y, x): adds a scale bar.
+    markers
+        Spheres to mark.
+    title
+        Text above.
+    limit
+        Value at the end of the map's scale; None: the 99.9th percentile of its absolute value in the slices.
+    alpha
+        Opacity at the end of the scale.
+    dark
+        Light text on dark ground.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Panels y–x, y–z and z–x, sharing their scale.
+
+    Raises
+    ------
+    InputError
+        If the volume has not three axes, or the map another shape.
+    """
+    shape = tuple(int(n) for n in volume.shape)
+    if len(shape) != 3 or (cam is not None and tuple(cam.shape) != shape):
+        found = "" if cam is None else f" and the map {tuple(cam.shape)}"
+        raise InputError(f"the volume has the shape {shape}{found}, expected (z, y, x), the same for both")
+    at = [n // 2 for n in shape] if centre is None else [int(n) for n in centre]
+    depth, height, width = shape
+    cuts = [_array(_plane(volume, axis, at[axis])) for axis in range(3)]
+    density = _stretch(np.concatenate([cut.ravel() for cut in cuts]))
+    heats = [] if cam is None else [_array(_plane(cam, axis, at[axis])) for axis in range(3)]
+    if heats and limit is None:
+        limit = float(np.nanpercentile(np.abs(np.concatenate([heat.ravel() for heat in heats])), 99.9)) or None
+    scale = _scale(np.concatenate([heat.ravel() for heat in heats]), limit) if heats else None
+    inches = 7.5 / max(width + depth, height + depth)
+    size = ((width + depth) * inches + 1.6, (height + depth) * inches + 1.2)
+    with _figure(size, dark=dark) as figure:
+        grid = figure.add_gridspec(2, 2, width_ratios=[width, depth], height_ratios=[height, depth])
+        panels = [figure.add_subplot(grid[place]) for place in ((0, 0), (1, 0), (0, 1))]
+        for axis, (axes, cut) in enumerate(zip(panels, cuts, strict=True)):
+            _grey(axes, cut, density)
+            if scale is not None:
+                drawn = _heat(axes, heats[axis], scale, alpha)
+            _circles(axes, markers, axis, at[axis])
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.set_title(f"{'zyx'[axis]} = {at[axis]}", fontsize=9)
+        if scale is not None:
+            _color_bar(figure, drawn, panels)
+        if voxel_angstrom is not None:
+            _scale_bar(panels[0], width, voxel_angstrom[2])
+        if markers:
+            figure.legend(handles=_legend(markers), loc="outside lower center", ncols=len(markers), frameon=False)
+        figure.suptitle(title)
+    return figure
+
+
+def save(figure: Any, path: str | Path, **provenance: Any) -> None:
+    """Save a figure as PNG, with how it came about in the file's text fields as JSON; a rerun gives equal bytes."""
+    metadata = {
+        "Software": f"camfast {__version__}",
+        "Description": json.dumps(provenance, sort_keys=True, default=str),
+    }
+    figure.savefig(path, format="png", dpi=150, metadata=metadata)
+
+
+@contextmanager
+def _figure(size: tuple[float, float], *, dark: bool) -> Iterator[Any]:
+    matplotlib = require("matplotlib", "plot", PURPOSE)
+    module = require("matplotlib.figure", "plot", PURPOSE)
+    with matplotlib.rc_context(DARK if dark else LIGHT):
+        yield module.Figure(figsize=size, layout="constrained")
+
+
+def _array(values: Any) -> NDArray[Any]:
+    if isinstance(values, torch.Tensor):
+        values = values.detach().float().cpu().numpy()
+    array = np.asarray(values)
+    return array if array.dtype == np.uint8 else array.astype(np.float32)
+
+
+def _plane(volume: Any, axis: int, index: int) -> Any:
+    """One slice with the axes that its panel shows: (y, x), (z, x) and (y, z)."""
+    place = [slice(None), slice(None), slice(None)]
+    chosen: tuple[Any, ...] = (*place[:axis], index, *place[axis + 1 :])
+    return volume[chosen] if axis < 2 else volume[chosen].T
+
+
+def _stretch(values: NDArray[Any]) -> tuple[float, float]:
+    low, high = np.nanpercentile(values, (1, 99))
+    return float(low), float(high if high > low else low + 1)
+
+
+def _scale(heat: NDArray[Any], limit: float | None) -> _Scale:
+    high = float(np.nanmax(np.abs(heat), initial=0.0)) if limit is None else limit
+    high = high or 1.0
+    return _Scale(-high, high, "RdBu_r") if np.nanmin(heat, initial=0.0) < 0 else _Scale(0.0, high, "inferno")
+
+
+def _grey(axes: Any, picture: NDArray[Any], stretch: tuple[float, float]) -> None:
+    if picture.ndim == 3:
+        axes.imshow(picture if picture.dtype == np.uint8 else np.clip(picture, 0, 1), interpolation="nearest")
+    else:
+        axes.imshow(picture, cmap="gray", vmin=stretch[0], vmax=stretch[1], interpolation="nearest")
+
+
+def _heat(axes: Any, heat: NDArray[Any], scale: _Scale, alpha: float) -> Any:
+    return axes.imshow(
+        heat,
+        cmap=scale.colormap,
+        vmin=scale.low,
+        vmax=scale.high,
+        alpha=scale.opacity(heat, alpha),
+        interpolation="nearest",
+    )
+
+
+def _color_bar(figure: Any, drawn: Any, axes: Any) -> None:
+    # A mappable of its own: the drawn one carries an opacity for each pixel, which a bar cannot show.
+    cm = require("matplotlib.cm", "plot", PURPOSE)
+    bar = figure.colorbar(cm.ScalarMappable(drawn.norm, drawn.cmap), ax=axes, fraction=0.05, shrink=0.8)
+    bar.set_label("class activation map")
+
+
+def _circles(axes: Any, markers: Sequence[Markers], axis: int, index: int) -> None:
+    patches = require("matplotlib.patches", "plot", PURPOSE)
+    horizontal, vertical = ((2, 1), (2, 0), (0, 1))[axis]
+    for group in markers:
+        for centre in group.centres:
+            squared = group.radius**2 - (centre[axis] - index) ** 2
+            if squared > 0:
+                place = (centre[horizontal], centre[vertical])
+                axes.add_patch(
+                    patches.Circle(place, squared**0.5, fill=False, color=group.color, ls=group.style, lw=1.2)
+                )
+
+
+def _legend(markers: Sequence[Markers]) -> list[Any]:
+    lines = require("matplotlib.lines", "plot", PURPOSE)
+    return [
+        lines.Line2D([], [], ls="", marker="o", ms=9, mfc="none", mec=group.color, label=group.label)
+        for group in markers
+    ]
+
+
+def _scale_bar(axes: Any, width: int, voxel_angstrom: float) -> None:
+    """Draw a bar of a round number of nanometres, about a fifth of the panel."""
+    wanted = width * voxel_angstrom / 10 / 5
+    magnitude = 10.0 ** np.floor(np.log10(wanted))
+    length = max(step * magnitude for step in (1, 2, 5) if step * magnitude <= wanted)
+    pixels = length * 10 / voxel_angstrom
+    left = 0.04 * width
+    bottom, top = axes.get_ylim()
+    level = bottom - 0.05 * (bottom - top)
+    effects = require("matplotlib.patheffects", "plot", PURPOSE)
+    outline = [effects.withStroke(linewidth=4, foreground="black")]
+    axes.plot([left, left + pixels], [level, level], color="white", lw=2.5, path_effects=outline)
+    axes.text(
+        left + pixels / 2,
+        level - 0.015 * (bottom - top),
+        f"{length:g} nm",
+        color="white",
+        ha="center",
+        va="bottom",
+        fontsize=9,
+        path_effects=[effects.withStroke(linewidth=2, foreground="black")],
+    )

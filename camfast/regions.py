@@ -1,0 +1,178 @@
+"""Regions of a segmentation: the set of positions whose scores of a class are added up and explained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from camfast._extras import require
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The positions predicted as the region's class, see `predicted`."""
+
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Component:
+    """A connected component of the positions predicted as the region's class, see `component`."""
+
+    index: int
+
+
+def predicted(threshold: float = 0.5) -> Predicted:
+    """Select the positions where the softmax probability of the region's class exceeds a threshold.
+
+    Parameters
+    ----------
+    threshold
+        Probability, from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If the threshold is no probability.
+    """
+    if not 0 <= threshold < 1:
+        raise ValueError(f"threshold must be a probability, at least 0 and below 1, found {threshold}")
+    return Predicted(float(threshold))
+
+
+def component(index: int) -> Component:
+    """Select a connected component of the positions predicted as the region's class (largest score there).
+
+    Parameters
+    ----------
+    index
+        By size: 0 the largest, −1 the smallest. Diagonal neighbours are connected.
+    """
+    return Component(int(index))
+
+
+@dataclass(frozen=True)
+class Region:
+    """A target for a model whose output is (N, C, *S): y[n] = Σ_{q ∈ M[n]} O[n, class_index, q].
+
+    Attributes
+    ----------
+    class_index : int
+        The class whose scores are added.
+    where
+        The set M: a bool mask (*S) or (N, *S); ``"image"``, all positions; ``"predicted"``, the positions whose largest
+        score is the class's; `predicted`; a point, as a tuple of ints; a box, as a tuple of slices; `component`.
+
+    Examples
+    --------
+    >>> scores = torch.arange(12.0).reshape(1, 3, 2, 2)
+    >>> camfast.Region(1, (0, 1)).total(scores)
+    tensor([5.])
+    """
+
+    class_index: int
+    where: Any = "predicted"
+
+    def total(self, scores: Tensor) -> Tensor:
+        """Add the class's scores over the region.
+
+        Parameters
+        ----------
+        scores
+            O, (N, C, *S).
+
+        Returns
+        -------
+        Tensor
+            y, (N,), in the graph of the scores.
+
+        Raises
+        ------
+        ValueError
+            If the output has no positions, the class or the place is out of range, or the region is empty.
+        """
+        if scores.ndim < 3:
+            raise ValueError(
+                f"Region explains outputs (N, C, *S), found the shape {tuple(scores.shape)}: give a class index"
+            )
+        if not 0 <= self.class_index < scores.shape[1]:
+            raise ValueError(
+                f"Region's class_index={self.class_index} is out of range: the model has the classes 0 to "
+                f"{scores.shape[1] - 1}"
+            )
+        mask = self.mask(scores)
+        empty = (~mask.flatten(1).any(1)).nonzero().flatten().tolist()
+        if empty:
+            raise ValueError(
+                f"the region of class {self.class_index}, where={_describe(self.where)}, is empty in sample "
+                f"{empty[0]}: nothing there is to be explained"
+            )
+        return scores[:, self.class_index].masked_fill(~mask, 0).flatten(1).sum(1)
+
+    def mask(self, scores: Tensor) -> Tensor:
+        """The set M as a bool tensor (N, *S)."""
+        scores = scores.detach()
+        spatial = tuple(scores.shape[2:])
+        where = self.where
+        if isinstance(where, Tensor):
+            return self._given(where, scores)
+        if isinstance(where, str) and where == "image":
+            return torch.ones_like(scores[:, 0], dtype=torch.bool)
+        if isinstance(where, str) and where == "predicted":
+            return scores.argmax(1) == self.class_index
+        if isinstance(where, Predicted):
+            return scores.softmax(1)[:, self.class_index] > where.threshold
+        if isinstance(where, Component):
+            return _component(scores.argmax(1) == self.class_index, where.index, self.class_index)
+        if isinstance(where, Sequence) and not isinstance(where, str) and len(where) == len(spatial):
+            mask = torch.zeros_like(scores[:, 0], dtype=torch.bool)
+            mask[(slice(None), *_place(where, spatial))] = True
+            return mask
+        raise ValueError(
+            "Region's where must be a bool mask, 'image', 'predicted', camfast.predicted(threshold), "
+            f"camfast.component(i), or a point or box of {len(spatial)} axes; found {_describe(where)}"
+        )
+
+    @staticmethod
+    def _given(where: Tensor, scores: Tensor) -> Tensor:
+        spatial = tuple(scores.shape[2:])
+        if where.dtype != torch.bool or tuple(where.shape) not in (spatial, (scores.shape[0], *spatial)):
+            raise ValueError(
+                f"a region's mask must be a bool tensor {spatial} or {(scores.shape[0], *spatial)}, found "
+                f"{where.dtype} {tuple(where.shape)}"
+            )
+        return where.to(scores.device).expand(scores.shape[0], *spatial)
+
+
+def _place(where: Sequence[Any], spatial: tuple[int, ...]) -> tuple[Any, ...]:
+    """A point or a box as an index, each axis checked."""
+    for axis, (place, extent) in enumerate(zip(where, spatial, strict=True)):
+        if isinstance(place, slice):
+            continue
+        if isinstance(place, bool) or not hasattr(place, "__index__"):
+            raise ValueError(f"a region's axis {axis} must be an int or a slice, found {place!r}")
+        if not -extent <= place < extent:
+            raise ValueError(f"the point {tuple(where)} lies outside of an output of size {spatial}")
+    return tuple(where)
+
+
+def _component(mask: Tensor, index: int, class_index: int) -> Tensor:
+    ndimage = require("scipy.ndimage", "fit", "finding connected components")
+    structure = torch.ones((3,) * (mask.ndim - 1)).numpy()
+    found = torch.zeros_like(mask)
+    for sample, pixels in enumerate(mask.cpu().numpy()):
+        labels, count = ndimage.label(pixels, structure)
+        if not -count <= index < count:
+            raise ValueError(
+                f"class {class_index} has {count} connected components in sample {sample}, and none of index {index}"
+            )
+        sizes = torch.from_numpy(labels).flatten().bincount(minlength=count + 1)[1:]
+        label = int(sizes.argsort(descending=True, stable=True)[index]) + 1
+        found[sample] = torch.from_numpy(labels == label).to(mask.device)
+    return found
+
+
+def _describe(where: Any) -> str:
+    return f"a mask {tuple(where.shape)}" if isinstance(where, Tensor) else repr(where)
