@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from camfast._extras import require
 from camfast.errors import InputError
 from camfast.scan.formats.mrc import read_mrc, write_mrc
 from camfast.scan.formats.ome_zarr import read_ome_zarr, write_ome_zarr
@@ -118,12 +120,10 @@ def open_written(path: Path) -> Any:
     """Open what `write_volumes` wrote, float32 (z, y, x) or (c, z, y, x), without reading it all."""
     if output_format(path) == "mrc":
         return read_mrc(path).data
-    from camfast._extras import require
-
     return require("zarr", "scan", "reading OME-Zarr").open_array(str(path / "0"), mode="r")
 
 
-def as_mask(source: Any, volume: Volume) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def as_mask(source: Any, volume: Volume) -> NDArray[np.bool_]:
     """Read a mask (z, y, x): True where a value is not 0.
 
     Raises
@@ -134,7 +134,7 @@ def as_mask(source: Any, volume: Volume) -> np.ndarray[Any, np.dtype[np.bool_]]:
     mask = read_volume(source)
     if mask.shape != volume.shape:
         raise InputError(f"the mask has the shape {mask.shape} and {volume.name} {volume.shape}; they must be equal")
-    chosen = np.asarray(mask.data) != 0
+    chosen: NDArray[np.bool_] = np.asarray(mask.data) != 0
     if not chosen.any():
         raise InputError("the mask is 0 everywhere, so there is nothing to scan; mark the region of interest")
     return chosen

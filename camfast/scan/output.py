@@ -19,7 +19,8 @@ def check_output(path: Path, *, overwrite: bool = False) -> None:
         store.
     """
     if not path.parent.is_dir():
-        raise InputError(f"{path}: the folder {path.parent} does not exist; create it, or write somewhere else")
+        found = "is no folder; give one" if path.parent.exists() else "does not exist; create it"
+        raise InputError(f"{path}: {path.parent} {found}, or write somewhere else")
     if not path.exists():
         return
     if not overwrite:

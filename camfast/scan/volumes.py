@@ -12,6 +12,13 @@ from camfast.errors import InputError
 
 Triple = tuple[float, float, float]
 
+ANGSTROM_PER_UNIT = {
+    **dict.fromkeys(("å", "a", "angstrom"), 1.0),
+    **dict.fromkeys(("nm", "nanometer"), 10.0),
+    **dict.fromkeys(("um", "µm", "\\u00b5m", "micron", "micrometer"), 1e4),
+    **dict.fromkeys(("mm", "millimeter"), 1e7),
+    **dict.fromkeys(("m", "meter"), 1e10),
+}
 AXIS_TOLERANCE = 0.01
 MODEL_TOLERANCE = 0.10
 
@@ -134,8 +141,13 @@ def statistics(volume: Volume) -> tuple[float, float]:
     return mean, float(np.sqrt(squares / count))
 
 
+def angstrom_per(unit: object) -> float:
+    """Ångström in a unit of length, as files spell it; 0 where the unit is missing or unknown."""
+    return ANGSTROM_PER_UNIT.get(str(unit).strip().lower(), 0.0)
+
+
 def known_voxel_size(sizes: Sequence[float]) -> Triple | None:
-    """Return the voxel size (z, y, x) in ångström, or None where the file holds a placeholder: 0, or 1.0 on each axis."""
+    """Return the voxel size (z, y, x) in ångström; None for a placeholder, which is 0, or 1.0 on each axis."""
     # Headers hold float32, which is good for seven digits; more would print 10.52 as 10.5199995.
     z, y, x = (float(f"{float(size):.7g}") for size in sizes)
     if not all(np.isfinite(size) and size > 0 for size in (z, y, x)) or z == y == x == 1.0:

@@ -5,9 +5,9 @@ import gzip
 import io
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -35,16 +35,18 @@ def read_mrc(path: Path) -> Volume:
     """
     with path.open("rb") as file:
         magic = file.read(2)
-    if magic not in (b"\x1f\x8b", b"BZ"):
-        with path.open("rb") as file:
-            header = _header(path, file.read(HEADER_BYTES))
-        shape, dtype, offset = _layout(path, header)
-        _check_size(path, path.stat().st_size, shape, dtype, offset)
-        data = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape)
-        return _oriented(path, header, data)
-    stream: IO[bytes] = gzip.open(path) if magic == b"\x1f\x8b" else bz2.open(path)
+    if magic in (b"\x1f\x8b", b"BZ"):
+        return _read_compressed(path, gzip.GzipFile if magic == b"\x1f\x8b" else bz2.BZ2File)
+    with path.open("rb") as file:
+        header = _header(path, file.read(HEADER_BYTES))
+    shape, dtype, offset = _layout(path, header)
+    _check_size(path, path.stat().st_size, shape, dtype, offset)
+    return _oriented(path, header, np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape))
+
+
+def _read_compressed(path: Path, opener: Callable[[Path], gzip.GzipFile | bz2.BZ2File]) -> Volume:
     try:
-        with stream:
+        with opener(path) as stream:
             head = stream.read(HEADER_BYTES)
             header = _header(path, head)
             shape, dtype, offset = _layout(path, header)

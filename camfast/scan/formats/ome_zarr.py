@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from camfast._extras import require
 from camfast.errors import InputError
-from camfast.scan.volumes import Triple, Volume, checked, known_voxel_size
+from camfast.scan.volumes import Triple, Volume, angstrom_per, checked, known_voxel_size
 
-ANGSTROM_PER_UNIT = {"angstrom": 1.0, "nanometer": 10.0, "micrometer": 1e4, "millimeter": 1e7, "meter": 1e10}
 CHUNK = 128
 LEVELS = 3
 
@@ -50,13 +50,13 @@ def read_ome_zarr(path: Path) -> Volume:
     order = [names.index(name) for name in "zyx"]
     data = array if names == ["z", "y", "x"] else _zyx(np.asarray(array[...]), order)
     scale, translation = _placement(image, names)
-    units = [ANGSTROM_PER_UNIT.get(str(axes[index].get("unit", "")).lower(), 0.0) for index in order]
+    units = [angstrom_per(axes[index].get("unit")) for index in order]
     sizes = [scale[index] * unit for index, unit in zip(order, units, strict=True)]
     z, y, x = (translation[index] * unit for index, unit in zip(order, units, strict=True))
     return checked(Volume(data, known_voxel_size(sizes), (z, y, x), path=path))
 
 
-def _zyx(data: np.ndarray[Any, Any], order: Sequence[int]) -> np.ndarray[Any, Any]:
+def _zyx(data: NDArray[Any], order: Sequence[int]) -> NDArray[Any]:
     others = [index for index in range(data.ndim) if index not in order]
     return data.transpose([*others, *order]).reshape([data.shape[index] for index in order])
 
@@ -102,9 +102,7 @@ def write_ome_zarr(
     zarr = require("zarr", "scan", "writing OME-Zarr")
     group = zarr.open_group(str(path), mode="w", zarr_format=3)
     leading = () if channels is None else (channels,)
-    shapes = [like.shape]
-    while len(shapes) < LEVELS:
-        shapes.append(tuple((length + 1) // 2 for length in shapes[-1]))
+    shapes = [[-(-length // 2**level) for length in like.shape] for level in range(LEVELS)]
     arrays = [
         group.create_array(
             name=str(level),
@@ -119,9 +117,7 @@ def write_ome_zarr(
         level = torch.as_tensor(np.asarray(volume, dtype=np.float32))
         for array in arrays:
             array[(channel, ...) if leading else ...] = level.numpy()
-            level = torch.nn.functional.avg_pool3d(
-                level[None], 2, ceil_mode=True, count_include_pad=False
-            )[0]
+            level = torch.nn.functional.avg_pool3d(level[None], 2, ceil_mode=True, count_include_pad=False)[0]
     group.attrs.update(
         {
             "ome": {"version": "0.5", "multiscales": [_multiscale(path.stem, like, len(arrays), bool(leading))]},

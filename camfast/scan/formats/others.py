@@ -6,24 +6,11 @@ import numpy as np
 
 from camfast._extras import require
 from camfast.errors import InputError
-from camfast.scan.volumes import Volume, checked, known_voxel_size
+from camfast.scan.volumes import Volume, angstrom_per, checked, known_voxel_size
 
 EM_HEADER_BYTES = 512
 EM_TYPES = {1: "i1", 2: "i2", 4: "i4", 5: "f4", 8: "c8", 9: "f8"}
 EM_BIG_ENDIAN = {0, 3, 5}
-
-ANGSTROM_PER_UNIT = {
-    "angstrom": 1.0,
-    "Å": 1.0,
-    "A": 1.0,
-    "nm": 10.0,
-    "nanometer": 10.0,
-    "micron": 1e4,
-    "um": 1e4,
-    "µm": 1e4,
-    "\\u00B5m": 1e4,
-}
-ANGSTROM_PER_NIFTI_UNIT = {"meter": 1e10, "mm": 1e7, "micron": 1e4}
 
 
 def read_em(path: Path) -> Volume:
@@ -72,7 +59,7 @@ def read_tiff(path: Path) -> Volume:
             density = [page.tags[name].value for name in ("YResolution", "XResolution") if name in page.tags]
     except (tifffile.TiffFileError, ValueError, IndexError, OSError) as error:
         raise InputError(f"{path}: cannot be read as TIFF ({error}); export it again, or as MRC") from None
-    unit = ANGSTROM_PER_UNIT.get(str(metadata.get("unit", "")), 0.0)
+    unit = angstrom_per(metadata.get("unit"))
     sizes = [float(metadata.get("spacing", 0.0)), *(low / high if high else 0.0 for high, low in density)]
     voxel = known_voxel_size([size * unit for size in sizes]) if len(sizes) == 3 else None
     return checked(Volume(data, voxel, path=path))
@@ -94,7 +81,7 @@ def read_nifti(path: Path) -> Volume:
         data = np.asarray(image.dataobj)
     except (nibabel.filebasedimages.ImageFileError, ValueError, EOFError, OSError) as error:
         raise InputError(f"{path}: cannot be read as NIfTI ({error}); copy or export the file again") from None
-    unit = ANGSTROM_PER_NIFTI_UNIT.get(image.header.get_xyzt_units()[0], 0.0)
+    unit = angstrom_per(image.header.get_xyzt_units()[0])
     if data.ndim == 4 and data.shape[3] == 1:
         data = data[..., 0]
     sizes = [float(size) * unit for size in image.header.get_zooms()[:3]]

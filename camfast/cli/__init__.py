@@ -1,0 +1,69 @@
+"""The command ``camfast``: a thin shell over the library, one module a command."""
+
+import argparse
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
+
+from camfast._version import __version__
+from camfast.cli import demo, explain, info, scan
+from camfast.errors import CamfastError
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0 done; 2 bad usage or input, said in one line on standard error; 1 a failure of the program; 130 interrupted.
+    """
+    options = _parser().parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            options.run(options)
+        except KeyboardInterrupt:
+            return _end(options, "interrupted; no partial output was left", INTERRUPTED)
+        except CamfastError as error:
+            return _end(options, f"error: {error}", BAD_INPUT)
+        except Exception as error:
+            text = f"failed: {type(error).__name__}: {error} (--debug shows where)"
+            return _end(options, text, FAILED)
+    return DONE
+
+
+def _end(options: argparse.Namespace, text: str, code: int) -> int:
+    if options.debug:
+        traceback.print_exc()
+    print(f"camfast: {' '.join(text.split())}", file=sys.stderr)
+    return code
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"camfast: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"camfast: error: {message} ({self.prog} --help lists the options)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--quiet", action="store_true", help="print errors and warnings only")
+    common.add_argument("--json", action="store_true", help="print the result as one JSON object, and no progress")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser = _Parser(
+        prog="camfast",
+        description="Class activation maps of networks for images, volumes and whole tomograms.",
+        epilog="Exit codes: 0 done, 2 bad usage or input, 1 a failure of the program, 130 interrupted.",
+    )
+    parser.add_argument("--version", action="version", version=f"camfast {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (demo, explain, scan, info):
+        command.add(commands, common)
+    return parser

@@ -1,0 +1,162 @@
+"""Which windows cover a volume, and what each of their grid cells weighs: pure functions of shapes."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camfast.errors import InputError
+
+Shape = tuple[int, int, int]
+Blend = Literal["center", "mean", "sum", "max"]
+BLENDS = ("center", "mean", "sum", "max")
+AXES = ("z", "y", "x")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Windows on a volume; every triple is ordered (z, y, x), in voxels.
+
+    Parameters
+    ----------
+    shape
+        The volume.
+    window
+        A window.
+    stride
+        Step between the origins of neighbouring windows.
+    counts
+        Numbers of windows. Their origins are the multiples of the stride, and the last window is the first one that
+        reaches the end of the volume.
+    """
+
+    shape: Shape
+    window: Shape
+    stride: Shape
+    counts: Shape
+
+    @property
+    def padded(self) -> Shape:
+        """Shape of the volume with the padding at its far ends: the last window ends where it ends."""
+        z, y, x = ((n - 1) * s + w for n, s, w in zip(self.counts, self.stride, self.window, strict=True))
+        return z, y, x
+
+    @property
+    def windows(self) -> int:
+        """Number of windows."""
+        return int(np.prod(self.counts))
+
+    def origins(self) -> list[Shape]:
+        """First voxel of each window, x running fastest."""
+        ranges = (range(0, n * s, s) for n, s in zip(self.counts, self.stride, strict=True))
+        return [(z, y, x) for z, y, x in itertools.product(*ranges)]
+
+    def touching(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Windows whose central region, one stride wide, touches a mask (z, y, x) of the volume: bools of ``counts``.
+
+        Together the central regions tile the volume: those of the outermost windows reach to its border.
+        """
+        for axis, (count, stride, window) in enumerate(zip(self.counts, self.stride, self.window, strict=True)):
+            first = np.arange(count) * stride + (window - stride) // 2
+            first[0] = 0
+            inside = first < mask.shape[axis]
+            touched = np.logical_or.reduceat(mask, first[inside], axis=axis)
+            # A last window whose centre lies wholly in the padding has no voxel of its own.
+            widths = [(0, 0)] * mask.ndim
+            widths[axis] = (0, int((~inside).sum()))
+            mask = np.pad(touched, widths)
+        return mask
+
+
+def triple(value: int | Sequence[int], name: str) -> Shape:
+    """Take a whole number, or one for each of z, y, x, as three positive numbers.
+
+    Raises
+    ------
+    InputError
+        If it is neither; the message calls it ``name``.
+    """
+    numbers = [value] * 3 if isinstance(value, int | np.integer) else list(value)
+    if len(numbers) != 3 or not all(isinstance(n, int | np.integer) and n > 0 for n in numbers):
+        raise InputError(f"{name} is {value!r}, expected a positive whole number, or three of them for z, y, x")
+    z, y, x = (int(number) for number in numbers)
+    return z, y, x
+
+
+def plan_windows(shape: Sequence[int], window: int | Sequence[int], stride: int | Sequence[int]) -> Plan:
+    """Place windows at the multiples of the stride so that every voxel lies in one.
+
+    Along an axis of length D with windows of length w every s voxels there are ⌈(D − w)/s⌉ + 1 windows.
+
+    Raises
+    ------
+    InputError
+        If a window is longer than the volume, or a stride longer than the window, which would leave gaps.
+    """
+    volume, window, stride = triple(shape, "shape"), triple(window, "window"), triple(stride, "stride")
+    for axis, length, w, s in zip(AXES, volume, window, stride, strict=True):
+        if w > length:
+            raise InputError(
+                f"the window of {w} voxels is larger than the volume with its {length} along {axis} (shape {volume}); "
+                "choose a smaller window that the network accepts, or a larger volume"
+            )
+        if s > w:
+            raise InputError(
+                f"the stride of {s} voxels along {axis} is larger than the window of {w}, so voxels between windows "
+                "would be left out; choose a stride of at most the window"
+            )
+    z, y, x = (-(-(d - w) // s) + 1 for d, w, s in zip(volume, window, stride, strict=True))
+    return Plan(volume, window, stride, (z, y, x))
+
+
+def grid_cell(plan: Plan, grid: Sequence[int]) -> Shape:
+    """Voxels per cell of a layer's grid, given the grid's shape in one window: w / h for each axis.
+
+    Raises
+    ------
+    InputError
+        If that is no whole number, or the stride is no multiple of it: the grids of neighbouring windows would then
+        not lie on one common grid.
+    """
+    if len(grid) != 3:
+        raise InputError(f"the layer's map has {len(grid)} spatial axes, expected 3; explain a layer of a 3-D network")
+    cell = []
+    for axis, w, s, h in zip(AXES, plan.window, plan.stride, grid, strict=True):
+        if w % h:
+            raise InputError(
+                f"the layer has {h} cells along {axis} for a window of {w} voxels, no whole number of voxels a cell; "
+                "choose a window that the network's pooling divides evenly, or another layer"
+            )
+        size = w // h
+        if s % size:
+            nearest = " or ".join(str(n) for n in sorted({max(s // size, 1) * size, min(-(-s // size) * size, w)}))
+            raise InputError(
+                f"the stride of {s} voxels along {axis} is no multiple of the layer's cell of {size} voxels; "
+                f"choose {nearest}"
+            )
+        cell.append(size)
+    return cell[0], cell[1], cell[2]
+
+
+def blend_weights(grid: Sequence[int], blend: Blend) -> NDArray[np.float64]:
+    """Weight of each cell of a window's grid.
+
+    ``"center"``: the product over the axes of sin²(π (i + ½)/h), largest at the window's centre and nowhere 0.
+    Others: 1.
+
+    Raises
+    ------
+    InputError
+        If the blend is none of ``center``, ``mean``, ``sum``, ``max``.
+    """
+    if blend not in BLENDS:
+        raise InputError(f"blend is {blend!r}, expected one of {', '.join(BLENDS)}")
+    weights = np.ones(tuple(grid))
+    if blend == "center":
+        for axis, h in enumerate(grid):
+            taper = np.sin(np.pi * (np.arange(h) + 0.5) / h) ** 2
+            weights *= taper.reshape([-1 if axis == i else 1 for i in range(len(grid))])
+    return weights

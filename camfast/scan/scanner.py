@@ -1,0 +1,298 @@
+"""One map of a whole volume, from windows that go through the network one batch after the other."""
+
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from camfast._extras import require
+from camfast.errors import CamfastError, IllConditionedWarning, InputError
+from camfast.scan.blending import Blender, Normalize, Windows
+from camfast.scan.files import as_mask, open_written, output_format, read_volume, write_volumes
+from camfast.scan.output import staged
+from camfast.scan.plan import Blend, Plan, Shape, grid_cell, plan_windows
+from camfast.scan.volumes import Volume
+
+if TYPE_CHECKING:
+    from camfast.engine import Explainer
+
+AUTO_BATCH = 8
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ScanResult:
+    """What a scan gives.
+
+    Parameters
+    ----------
+    cam
+        float32 (z, y, x), or (T, z, y, x) for several targets: a tensor, or, when it was written to a file, a memory
+        map (MRC) or Zarr array of it.
+    scores
+        The network's output for every window, float32 (nz, ny, nx, C) on the grid of strides; NaN where the mask left
+        a window out.
+    path
+        The file, None when none was asked for.
+    """
+
+    cam: Any
+    scores: Tensor
+    path: Path | None
+
+
+def scan(
+    volume: Any,
+    explainer: "Explainer",
+    *,
+    window: int | tuple[int, int, int],
+    stride: int | tuple[int, int, int],
+    target: Any,
+    trunk: Literal["exact"] = "exact",
+    blend: Blend = "center",
+    normalize: Normalize = "volume",
+    invert: bool = False,
+    mask: Any = None,
+    out: str | Path | None = None,
+    batch: int | Literal["auto"] = "auto",
+    max_memory: None = None,
+    resume: bool = True,  # noqa: ARG001 - part of the contract
+    client: None = None,
+    progress: bool = True,
+    overwrite: bool = False,
+) -> ScanResult:
+    r"""Explain a whole volume through overlapping windows.
+
+    .. math:: U = \mathrm{upsample}\Bigl(\sum_i b\,L_i \Big/ \sum_i b\Bigr)
+
+    with L_i the map of window i on the layer's grid, shifted to where the window lies, and b the blend's weights on
+    that grid. Maps add up on one coarse grid of the whole volume, which is upsampled once.
+
+    Parameters
+    ----------
+    volume
+        Array, tensor, path (MRC, EM, TIFF, NIfTI, OME-Zarr) or `Volume`, (z, y, x).
+    explainer
+        Model, layer, method and upsampling. The model takes windows (N, 1, D, H, W).
+    window, stride
+        In voxels, (z, y, x) or one number for all. Strides are multiples of the layer's grid cell. The volume is
+        padded by reflection at its far ends so that every voxel lies in a window; the result is cropped.
+    target
+        A class; ``"predicted"``, each window's own class; ``"all"`` or a list, which give (T, z, y, x).
+    trunk
+        ``"exact"``: every window goes through the whole network.
+    blend
+        ``"center"``: mean weighted by a taper that is largest at a window's centre; ``"mean"``, ``"sum"``, ``"max"``.
+    normalize
+        ``"volume"`` or ``"window"``: subtract the mean, divide by the standard deviation; None: values as they are.
+    invert
+        Change the sign of the values after that.
+    mask
+        Volume, array or path; only windows whose central region (one stride wide) touches it are computed. The map is
+        0 where no window was.
+    out
+        Name of an OME-Zarr or MRC file to write. It appears when the scan is finished, never in part.
+    batch
+        Windows per pass. Every pass has this size, the last one filled up, so results do not depend on their number.
+        "auto": 8.
+    max_memory, client
+        Not available in this version; must be None.
+    resume
+        Has no effect in this version: nothing of an interrupted scan is kept, a scan starts with its first window.
+    progress
+        Show a progress bar with voxels a second on standard error.
+    overwrite
+        Replace ``out`` if it exists.
+
+    Raises
+    ------
+    InputError
+        If the volume is unusable (NaN, constant, wrong axes), window, stride or grid do not fit, a target does not
+        exist, the output cannot be written, or an option is not available.
+    """
+    _refuse_unavailable(explainer, trunk, max_memory, client, target)
+    source = read_volume(volume)
+    plan = plan_windows(source.shape, window, stride)
+    chosen = None if mask is None else plan.touching(as_mask(mask, source))
+    size = _batch_size(batch)
+
+    def start() -> _Run:
+        return _Run(explainer, plan, Windows(source, plan, normalize, invert=invert), target, blend)
+
+    if out is None:
+        run = start()
+        run.all_windows(size, chosen, progress=progress)
+        maps = list(run.maps())
+        return ScanResult(maps[0] if run.targets is None else torch.stack(maps), run.scores, None)
+    path = Path(out)
+    output_format(path)
+    if source.path is not None and path.resolve() == source.path.resolve():
+        raise InputError(f"{path} is the volume that is scanned; write the result under another name")
+    with staged(path, overwrite=overwrite) as staging:
+        run = start()
+        output_format(path, channels=run.targets is not None)
+        run.all_windows(size, chosen, progress=progress)
+        arrays = (one.numpy() for one in run.maps())
+        about = _provenance(explainer, plan, target)
+        write_volumes(staging, arrays, source, channels=run.targets, attributes=about)
+    return ScanResult(open_written(path), run.scores, path)
+
+
+class _Run:
+    """The state of a scan: one window is explained at the start to learn the grid's and the output's shape."""
+
+    def __init__(self, explainer: "Explainer", plan: Plan, windows: Windows, target: Any, blend: Blend) -> None:
+        self.explainer, self.upsampling = explainer.replace(size="grid"), explainer.upsampling
+        self.plan, self.windows, self.target = plan, windows, target
+        self.device, self.dtype = _placement(explainer.model)
+        self.ill_conditioned = 0
+        grid, scores = self._first_window()
+        if grid.ndim not in (4, 5):
+            raise InputError(f"a window's map has the shape {tuple(grid.shape[1:])}, expected ([T,] z, y, x)")
+        self.targets = grid.shape[1] if grid.ndim == 5 else None
+        self.blender = Blender(plan, grid_cell(plan, grid.shape[-3:]), blend, self.targets)
+        self.scores = torch.full((*plan.counts, scores.shape[1]), math.nan)
+
+    def _first_window(self) -> tuple[NDArray[Any], Tensor]:
+        """Explain one window: what a person chose wrongly shows here, before hours of computing."""
+        try:
+            grid, scores, _ = self._explain(self.plan.origins()[:1])
+        except (CamfastError, torch.OutOfMemoryError):
+            raise
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        except RuntimeError as error:
+            found = (str(error).splitlines() or [""])[0]
+            window = " × ".join(str(length) for length in self.plan.window)
+            raise InputError(
+                f"the network does not take a window of {window} voxels ({found}); choose the one it was trained with"
+            ) from error
+        return grid, scores
+
+    def _explain(self, origins: list[Shape]) -> tuple[NDArray[Any], Tensor, NDArray[np.bool_]]:
+        """Return maps on the grid (B, [T,] z, y, x), scores (B, C), and which windows are ill-conditioned (B,)."""
+        inputs = self.windows.batch(origins).to(self.device, self.dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", IllConditionedWarning)  # said once, for all windows, at the end
+            result = self.explainer(inputs, self.target)
+        scores = result.scores.float().reshape(len(origins), -1)
+        return result.grid.cpu().numpy(), scores.cpu(), result.ill_conditioned.cpu().numpy()
+
+    def all_windows(self, batch: int, chosen: NDArray[np.bool_] | None, *, progress: bool) -> None:
+        """Explain the chosen windows in batches of one size and add up their maps."""
+        origins = self.plan.origins()
+        numbers = np.arange(len(origins)) if chosen is None else np.flatnonzero(chosen)
+        flat = self.scores.view(len(origins), -1)
+        with _Progress(math.prod(self.plan.shape), len(numbers), shown=progress) as bar:
+            for first in range(0, len(numbers), batch):
+                part = numbers[first : first + batch]
+                filled = [origins[i] for i in part] + [origins[part[-1]]] * (batch - len(part))
+                grids, scores, ill = self._explain(filled)
+                self.ill_conditioned += int(ill[: len(part)].sum())
+                for row, number in enumerate(part):
+                    self.blender.add(origins[number], grids[row])
+                flat[part] = scores[: len(part)]
+                bar.windows(len(part))
+        if self.ill_conditioned:
+            warnings.warn(
+                f"layer {self.explainer.layer!r}: in {self.ill_conditioned:,} of {len(numbers):,} windows channel "
+                "weights divide by a small difference of large activations, and their maps may be noise blown up; "
+                "explain the output of the ReLU behind the layer, or use hirescam or gradcam",
+                IllConditionedWarning,
+                stacklevel=3,
+            )
+
+    def maps(self) -> Iterator[Tensor]:
+        """Maps of the volume, float32 (z, y, x), one target at a time."""
+        grid = torch.from_numpy(self.blender.result()).float()
+        depth, height, width = self.plan.shape
+        for coarse in grid[None] if self.targets is None else grid:
+            fine = self.upsampling.apply(coarse[None].to(self.device), self.plan.padded, backend=self.explainer.backend)
+            yield fine[0, :depth, :height, :width].cpu().contiguous()
+
+
+class _Progress:
+    """A bar that counts the volume's voxels while windows are done."""
+
+    def __init__(self, voxels: int, windows: int, *, shown: bool) -> None:
+        self.voxels, self.total, self.done = voxels, windows, 0
+        self.bar = None
+        if shown:
+            tqdm = require("tqdm", "scan", "a progress bar")
+            self.bar = tqdm.tqdm(total=voxels, unit="voxel", unit_scale=True, desc="scan", dynamic_ncols=True)
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def windows(self, count: int) -> None:
+        """Count so many windows as done."""
+        self.done += count
+        if self.bar is not None:
+            self.bar.update(self.voxels * self.done // self.total - self.bar.n)
+
+
+def _placement(model: torch.nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Device and type of a model's parameters, which its windows have to share."""
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            return parameter.device, parameter.dtype
+    return torch.device("cpu"), torch.float32
+
+
+def _batch_size(batch: int | str) -> int:
+    if batch == "auto":
+        return AUTO_BATCH
+    if not isinstance(batch, int) or batch < 1:
+        raise InputError(f"batch is {batch!r}, expected a positive whole number or 'auto'")
+    return batch
+
+
+def _refuse_unavailable(explainer: "Explainer", trunk: str, max_memory: object, client: object, target: object) -> None:
+    if trunk == "shared":
+        raise InputError("trunk='shared' is not available in this version; use trunk='exact'")
+    if trunk != "exact":
+        raise InputError(f"trunk is {trunk!r}, expected 'exact'")
+    if max_memory is not None:
+        raise InputError("max_memory is not available in this version; leave it out, and choose a smaller batch")
+    if client is not None:
+        raise InputError("scanning with a Dask client is not available in this version; leave client out")
+    if isinstance(explainer.layer, tuple):
+        raise InputError(f"the explainer has {len(explainer.layer)} layers, and a scan takes one; name one layer")
+    if isinstance(target, Tensor):
+        raise InputError("target is a tensor, and a scan has no samples to match it; give a class or 'predicted'")
+
+
+def _provenance(explainer: "Explainer", plan: Plan, target: Any) -> dict[str, Any]:
+    return {
+        "method": explainer.method,
+        "layer": str(explainer.layer),
+        "target": target if isinstance(target, int | str | list) else str(target),
+        "window": list(plan.window),
+        "stride": list(plan.stride),
+    }
+
+
+def describe(volume: Volume, plan: Plan, batch: int | Literal["auto"] = "auto") -> dict[str, Any]:
+    """What a scan of one map would take, from shapes alone: windows, passes, and bytes of input and output."""
+    size = _batch_size(batch)
+    return {
+        "shape": list(volume.shape),
+        "voxel_angstrom": None if volume.voxel_angstrom is None else list(volume.voxel_angstrom),
+        "padded": list(plan.padded),
+        "windows": plan.windows,
+        "windows_zyx": list(plan.counts),
+        "passes": -(-plan.windows // size),
+        "batch": size,
+        "input_bytes": math.prod(volume.shape) * np.dtype(volume.data.dtype).itemsize,
+        "cam_bytes_per_target": math.prod(volume.shape) * 4,
+    }
