@@ -1,0 +1,81 @@
+# What has to be on the machine, and the Debian package that brings it:
+#   python3 >= 3.11 with venv and headers   python3 python3-venv python3-dev
+#   a C++17 compiler                        g++
+#   make                                    make
+# Everything else (torch, cmake, ninja, pybind11, ...) is installed into .venv, at the versions of constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+SOURCES := setup.py CMakeLists.txt $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name CMakeLists.txt)
+PYTHON_FILES := camfast tests bench examples setup.py
+
+.PHONY: help tools build demo test lint format types cpp-test parity bench bench-quick release-check clean
+
+help:            ## what can be made
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+tools:
+	@command -v $(PYTHON) >/dev/null || { echo "camfast needs Python 3.11 or newer: apt-get install python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "camfast needs Python 3.11 or newer, found $$($(PYTHON) -V): make PYTHON=python3.11 ..."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv is missing: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import os, sysconfig as s, sys; sys.exit(not os.path.exists(os.path.join(s.get_path("include"), "Python.h")))' || { echo "Python's headers are missing: apt-get install python3-dev"; exit 1; }
+	@command -v $${CXX:-c++} >/dev/null || { echo "a C++ compiler is missing: apt-get install g++"; exit 1; }
+
+$(VENV)/installed: constraints.txt pyproject.toml | tools
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt setuptools pybind11 cmake ninja
+	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
+
+$(VENV)/built: $(VENV)/installed $(SOURCES)
+	$(BIN)/python -m pip install -q --no-build-isolation --no-deps -e .
+	@touch $@
+
+build: $(VENV)/built  ## set up .venv and build the native extension
+
+demo: build      ## simulate a tomogram, scan it, and write demo/index.html
+	$(BIN)/camfast demo --out demo/
+
+test: build      ## every test that needs minutes at most
+	$(BIN)/python -m pytest -m "not slow and not parity" $(PYTEST_ARGS)
+
+lint: build      ## ruff and clang-format, nothing changed
+	$(BIN)/ruff check $(PYTHON_FILES)
+	$(BIN)/ruff format --check $(PYTHON_FILES)
+	find csrc -name '*.h' -o -name '*.cpp' | xargs $(BIN)/clang-format --dry-run --Werror
+
+format: build    ## ruff and clang-format, files rewritten
+	$(BIN)/ruff check --fix $(PYTHON_FILES)
+	$(BIN)/ruff format $(PYTHON_FILES)
+	find csrc -name '*.h' -o -name '*.cpp' | xargs $(BIN)/clang-format -i
+
+types: build     ## mypy, strict
+	$(BIN)/mypy
+
+cpp-test: build  ## the C++ tests (needs Catch2: apt-get install catch2)
+	$(BIN)/cmake -S . -B build/cpp-test -G Ninja -DCMAKE_BUILD_TYPE=Release -DCAMFAST_TESTS=ON -DCAMFAST_PYTHON=OFF
+	$(BIN)/cmake --build build/cpp-test
+	$(BIN)/ctest --test-dir build/cpp-test --output-on-failure
+
+parity: build    ## agreement with pytorch-grad-cam and captum, which it installs
+	$(BIN)/python -m pip install -q --no-deps -r requirements-parity.txt
+	$(BIN)/python -m pytest -m parity
+
+bench: build     ## every figure of bench/README.md, measured and written there
+	$(BIN)/python -m bench.ratios --write
+	$(BIN)/python -m bench.end_to_end --write
+	$(BIN)/python -m pytest bench -o python_files='bench_*.py' -o python_functions='bench_*' --benchmark-only
+
+bench-quick: build
+	$(BIN)/python -m bench.ratios --quick
+	$(BIN)/python -m bench.end_to_end --quick
+
+release-check: test lint types cpp-test parity bench  ## everything, the long tests too
+	$(BIN)/python -m pytest -m slow
+
+clean:           ## forget .venv and everything that was built
+	rm -rf $(VENV) build demo camfast/_C*.so *.egg-info
