@@ -75,8 +75,8 @@ def load(spec: str, weights: str | os.PathLike[str] | None = None) -> Loaded:
     """
     if spec in BUILTINS:
         return _load_builtin(spec, BUILTINS[spec], weights)
-    path, separator, name = spec.rpartition(":")
-    if not separator:
+    path, _, name = spec.rpartition(":")
+    if not (path and name):
         close = get_close_matches(spec, BUILTINS, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise InputError(
