@@ -1,7 +1,7 @@
 """camfast: class activation maps at the speed of a prediction.
 
-The names below are the public ones. The subpackages ``ops``, ``models``, ``simulate`` and ``plot`` are loaded when
-they are first used; importing camfast compiles nothing and needs no GPU.
+The names below are the public ones. The subpackages ``ops``, ``models``, ``scan``, ``simulate`` and ``plot`` are loaded
+when they are first used; importing camfast compiles nothing and needs no GPU.
 """
 
 import importlib
@@ -26,6 +26,7 @@ from camfast.regions import Region, component, predicted
 
 if TYPE_CHECKING:
     from camfast import models, plot, simulate
+    from camfast.scan import scan
 
 __all__ = [
     "BackendError",
@@ -48,10 +49,11 @@ __all__ = [
     "ops",
     "plot",
     "predicted",
+    "scan",
     "simulate",
 ]
 
-_SUBPACKAGES = ("models", "plot", "simulate")
+_SUBPACKAGES = ("models", "plot", "scan", "simulate")
 
 
 def __getattr__(name: str) -> Any:

@@ -79,7 +79,7 @@ def triple(value: int | Sequence[int], name: str) -> Shape:
     InputError
         If it is neither; the message calls it ``name``.
     """
-    numbers = [value] * 3 if isinstance(value, int | np.integer) else list(value)
+    numbers = list(value) if np.iterable(value) else [value] * 3
     if len(numbers) != 3 or not all(isinstance(n, int | np.integer) and n > 0 for n in numbers):
         raise InputError(f"{name} is {value!r}, expected a positive whole number, or three of them for z, y, x")
     z, y, x = (int(number) for number in numbers)

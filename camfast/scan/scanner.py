@@ -1,5 +1,6 @@
 """One map of a whole volume, from windows that go through the network one batch after the other."""
 
+import json
 import math
 import warnings
 from collections.abc import Iterator
@@ -276,7 +277,7 @@ def _provenance(explainer: "Explainer", plan: Plan, target: Any) -> dict[str, An
     return {
         "method": explainer.method,
         "layer": str(explainer.layer),
-        "target": target if isinstance(target, int | str | list) else str(target),
+        "target": json.loads(json.dumps(target, default=str)),
         "window": list(plan.window),
         "stride": list(plan.stride),
     }

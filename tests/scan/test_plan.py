@@ -1,0 +1,119 @@
+"""Windows cover every voxel, and their grids fall on one common grid."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camfast.errors import InputError
+from camfast.scan.plan import blend_weights, grid_cell, plan_windows, triple
+
+
+@st.composite
+def cases(draw):
+    axes = []
+    for _ in range(3):
+        length = draw(st.integers(1, 23))
+        window = draw(st.integers(1, length))
+        axes.append((length, window, draw(st.integers(1, window))))
+    return tuple(zip(*axes, strict=True))
+
+
+@given(cases())
+def test_every_voxel_lies_in_a_window_and_no_window_is_superfluous(case):
+    shape, window, stride = case
+    plan = plan_windows(shape, window, stride)
+    covered = np.zeros(plan.padded, int)
+    for z, y, x in plan.origins():
+        assert all(o % s == 0 for o, s in zip((z, y, x), stride, strict=True))
+        covered[z : z + window[0], y : y + window[1], x : x + window[2]] += 1
+    assert covered.min() >= 1
+    assert len(plan.origins()) == plan.windows == len(set(plan.origins()))
+    for length, padded, w, s, count in zip(shape, plan.padded, window, stride, plan.counts, strict=True):
+        assert length <= padded < length + s
+        assert count == 1 or (count - 2) * s + w < length
+
+
+@given(cases(), st.integers(0, 2**31))
+def test_central_regions_tile_the_volume(case, seed):
+    shape, window, stride = case
+    plan = plan_windows(shape, window, stride)
+    voxel = tuple(np.random.default_rng(seed).integers(shape))
+    mask = np.zeros(shape, bool)
+    mask[voxel] = True
+    touching = plan.touching(mask)
+    assert touching.shape == plan.counts
+    assert touching.sum() == 1
+    (index,) = np.argwhere(touching)
+    for at, i, w, s, length, count in zip(voxel, index, window, stride, shape, plan.counts, strict=True):
+        first = i * s + (w - s) // 2
+        assert i == 0 or at >= first
+        assert at < first + s or all((j * s + (w - s) // 2) >= length for j in range(i + 1, count))
+
+
+def test_a_full_mask_touches_every_window_with_a_voxel_of_its_own():
+    plan = plan_windows((20, 20, 20), 8, 4)
+    assert plan.touching(np.ones((20, 20, 20), bool)).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "window", "stride", "says"),
+    [
+        ((20, 9, 20), 10, 5, r"window of 10 voxels is larger than the volume with its 9 along y"),
+        ((20, 20, 20), 8, 9, r"stride of 9 voxels along z is larger than the window of 8"),
+        ((20, 20, 20), (8, 8), 4, r"window is \(8, 8\), expected"),
+        ((20, 20, 20), 8, 0, r"stride is 0, expected a positive whole number"),
+        ((20, 20, 20), 8.5, 4, r"window is 8.5, expected"),
+    ],
+)
+def test_what_does_not_fit_is_refused(shape, window, stride, says):
+    with pytest.raises(InputError, match=says):
+        plan_windows(shape, window, stride)
+
+
+def test_numpy_integers_are_numbers():
+    assert triple(np.int64(4), "window") == (4, 4, 4)
+    assert triple(np.array([4, 5, 6]), "window") == (4, 5, 6)
+
+
+def test_the_grid_cell_is_window_over_grid():
+    plan = plan_windows((40, 40, 40), (40, 20, 16), (8, 4, 8))
+    assert grid_cell(plan, (10, 5, 2)) == (4, 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("grid", "stride", "says"),
+    [
+        ((11, 10, 10), 8, r"11 cells along z for a window of 40"),
+        ((10, 10, 10), (8, 8, 6), r"stride of 6 voxels along x .* cell of 4 voxels; choose 4 or 8"),
+        ((5, 5, 5), 20, r"choose 16 or 24"),
+        ((1, 10, 10), 20, r"stride of 20 voxels along z .* choose 40"),
+        ((10, 10), 8, r"2 spatial axes"),
+    ],
+)
+def test_grids_that_cannot_be_joined_are_refused(grid, stride, says):
+    with pytest.raises(InputError, match=says):
+        grid_cell(plan_windows((48, 48, 48), 40, stride), grid)
+
+
+@pytest.mark.parametrize("grid", [(1, 1, 1), (2, 3, 4), (10, 10, 10)])
+def test_the_taper_is_largest_at_the_centre_symmetric_and_nowhere_0(grid):
+    weights = blend_weights(grid, "center")
+    assert weights.min() > 0
+    assert weights.max() <= 1
+    middle = tuple(slice((n - 1) // 2, n // 2 + 1) for n in grid)
+    np.testing.assert_allclose(weights[middle], weights.max())
+    np.testing.assert_allclose(weights, weights[::-1, ::-1, ::-1], rtol=1e-12)
+    for axis, n in enumerate(grid):
+        along = np.moveaxis(weights, axis, 0)[: (n + 1) // 2]
+        assert (np.diff(along, axis=0) > 0).all()
+
+
+@pytest.mark.parametrize("blend", ["mean", "sum", "max"])
+def test_other_blends_weigh_cells_equally(blend):
+    assert (blend_weights((2, 3, 4), blend) == 1).all()
+
+
+def test_an_unknown_blend_is_refused():
+    with pytest.raises(InputError, match="blend is 'median', expected one of center, mean, sum, max"):
+        blend_weights((2, 2, 2), "median")
