@@ -1,0 +1,207 @@
+/// camfast._C: the C++ API for Python, on addresses and numbers; camfast/_C.pyi describes each argument.
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <new>
+#include <optional>
+#include <string>
+
+#include "camfast/channel_weights.h"
+#include "camfast/fused_cam.h"
+#include "camfast/gaussian_upsample.h"
+#include "camfast/linear_upsample.h"
+#include "camfast/product_sum.h"
+#include "camfast/weighted_sum.h"
+#include "cpu/isa.h"
+
+namespace py = pybind11;
+
+namespace {
+
+using camfast::DType;
+using camfast::MutableView;
+using camfast::Status;
+using camfast::StatusCode;
+using camfast::View;
+using Int = std::int64_t;
+using Address = std::uintptr_t;
+
+/// Elements from which on a call takes long enough to let other Python threads run meanwhile.
+constexpr Int kReleaseElements = Int{1} << 17;
+
+std::string sentence(const Status& status) {
+    return std::string(status.argument) + ": " + status.message;
+}
+
+void raise_unless_ok(const Status& status) {
+    switch (status.code) {
+        case StatusCode::ok: return;
+        case StatusCode::out_of_memory: throw std::bad_alloc();
+        case StatusCode::unsupported: throw std::runtime_error(sentence(status));
+        case StatusCode::invalid_argument: break;
+    }
+    throw py::value_error(sentence(status));
+}
+
+/// Calls `function`, without the GIL where the work is large, and raises what it reports.
+template <class Function>
+void call(Int elements, Function function) {
+    Status status;
+    {
+        std::optional<py::gil_scoped_release> release;
+        if (elements >= kReleaseElements) release.emplace();
+        status = function();
+    }
+    raise_unless_ok(status);
+}
+
+const void* pointer(Address address) {
+    return reinterpret_cast<const void*>(address);
+}
+void* mutable_pointer(Address address) {
+    return reinterpret_cast<void*>(address);
+}
+
+DType results(int dtype) {
+    return camfast::accumulator(static_cast<DType>(dtype));
+}
+
+View activations(int dtype, Int n, Int c, Int p, Address a, Int sn, Int sc, Int sp) {
+    return {pointer(a), static_cast<DType>(dtype), 3, {n, c, p}, {sn, sc, sp}};
+}
+
+View gradients(int dtype, Int t, Int n, Int c, Int p, Address g, Int st, Int sn, Int sc, Int sp) {
+    return {pointer(g), static_cast<DType>(dtype), 4, {t, n, c, p}, {st, sn, sc, sp}};
+}
+
+MutableView output(int dtype, Int n, Int t, Int last, Address out, Int sn, Int st) {
+    return {mutable_pointer(out), results(dtype), 3, {n, t, last}, {sn, st, 1}};
+}
+
+/// (M, a, b, c) contiguous.
+template <class AnyView, class Pointer>
+AnyView maps_view(Pointer data, DType dtype, Int m, Int a, Int b, Int c) {
+    return {data, dtype, 4, {m, a, b, c}, {a * b * c, b * c, c, 1}};
+}
+
+void channel_weights(int method, int dtype, Int t, Int n, Int c, Int p, Address a, Int a_sn, Int a_sc,
+                     Int a_sp, Address g, Int g_st, Int g_sn, Int g_sc, Int g_sp, Address out, Int out_sn,
+                     Int out_st, Address ill, int threads) {
+    call((1 + t) * n * c * p, [&] {
+        return camfast::channel_weights(static_cast<camfast::WeightMethod>(method),
+                                        activations(dtype, n, c, p, a, a_sn, a_sc, a_sp),
+                                        gradients(dtype, t, n, c, p, g, g_st, g_sn, g_sc, g_sp),
+                                        output(dtype, n, t, c, out, out_sn, out_st),
+                                        static_cast<std::uint8_t*>(mutable_pointer(ill)), threads);
+    });
+}
+
+void weighted_sum(int dtype, Int t, Int n, Int c, Int p, Address a, Int a_sn, Int a_sc, Int a_sp, Address w,
+                  bool relu, Address out, Int out_sn, Int out_st, int threads) {
+    call((1 + t) * n * c * p, [&] {
+        const View weights{pointer(w), results(dtype), 3, {n, t, c}, {t * c, c, 1}};
+        return camfast::weighted_sum(activations(dtype, n, c, p, a, a_sn, a_sc, a_sp), weights, relu,
+                                     output(dtype, n, t, p, out, out_sn, out_st), threads);
+    });
+}
+
+void product_sum(int rectify, int dtype, Int t, Int n, Int c, Int p, Address a, Int a_sn, Int a_sc, Int a_sp,
+                 Address g, Int g_st, Int g_sn, Int g_sc, Int g_sp, bool relu, Address out, Int out_sn,
+                 Int out_st, int threads) {
+    call((1 + t) * n * c * p, [&] {
+        return camfast::product_sum(static_cast<camfast::Rectify>(rectify),
+                                    activations(dtype, n, c, p, a, a_sn, a_sc, a_sp),
+                                    gradients(dtype, t, n, c, p, g, g_st, g_sn, g_sc, g_sp), relu,
+                                    output(dtype, n, t, p, out, out_sn, out_st), threads);
+    });
+}
+
+void fused_cam(int method, bool relu, int dtype, Int t, Int n, Int c, Int p, Address a, Int a_sn, Int a_sc,
+               Int a_sp, Address g, Int g_st, Int g_sn, Int g_sc, Int g_sp, Address grid, Int grid_sn,
+               Int grid_st, Address weights, Int weights_sn, Int weights_st, Address ill, int upsample,
+               Int d0, Int d1, Int d2, Int o0, Int o1, Int o2, double sigma0, double sigma1, double sigma2,
+               int gain, double start0, double start1, double start2, double step0, double step1,
+               double step2, Address maps, Int maps_sn, Int maps_st, int threads) {
+    const camfast::Upsampling upsampling{
+        static_cast<camfast::UpsampleMode>(upsample),
+        {d0, d1, d2},
+        {o0, o1, o2},
+        {{sigma0, start0, step0}, {sigma1, start1, step1}, {sigma2, start2, step2}},
+        static_cast<camfast::Gain>(gain)};
+    const Int pixels = upsample ? o0 * o1 * o2 : 0;
+    call((1 + t) * n * c * p + n * t * pixels, [&] {
+        return camfast::fused_cam(static_cast<camfast::CamMethod>(method), relu,
+                                  activations(dtype, n, c, p, a, a_sn, a_sc, a_sp),
+                                  gradients(dtype, t, n, c, p, g, g_st, g_sn, g_sc, g_sp),
+                                  output(dtype, n, t, p, grid, grid_sn, grid_st),
+                                  output(dtype, n, t, c, weights, weights_sn, weights_st),
+                                  static_cast<std::uint8_t*>(mutable_pointer(ill)), upsampling,
+                                  output(dtype, n, t, pixels, maps, maps_sn, maps_st), threads);
+    });
+}
+
+void linear_upsample(int dtype, Int m, Int d0, Int d1, Int d2, Address grid, Int o0, Int o1, Int o2,
+                     Address out, int threads) {
+    call(m * o0 * o1 * o2, [&] {
+        return camfast::linear_upsample(
+            maps_view<View>(pointer(grid), static_cast<DType>(dtype), m, d0, d1, d2),
+            maps_view<MutableView>(mutable_pointer(out), results(dtype), m, o0, o1, o2), threads);
+    });
+}
+
+void gaussian_upsample(int dtype, Int m, Int d0, Int d1, Int d2, Address grid, Int o0, Int o1, Int o2,
+                       double sigma0, double sigma1, double sigma2, int gain, double start0, double start1,
+                       double start2, double step0, double step1, double step2, Address out, int threads) {
+    call(m * o0 * o1 * o2, [&] {
+        const camfast::GaussianAxis axes[3] = {
+            {sigma0, start0, step0}, {sigma1, start1, step1}, {sigma2, start2, step2}};
+        return camfast::gaussian_upsample(
+            maps_view<View>(pointer(grid), static_cast<DType>(dtype), m, d0, d1, d2),
+            maps_view<MutableView>(mutable_pointer(out), results(dtype), m, o0, o1, o2), axes,
+            static_cast<camfast::Gain>(gain), threads);
+    });
+}
+
+py::list supported_isas() {
+    py::list names;
+    for (int i = 0; i < camfast::cpu::kIsas; ++i)
+        if (const auto isa = static_cast<camfast::cpu::Isa>(i); camfast::cpu::isa_supported(isa))
+            names.append(camfast::cpu::isa_name(isa));
+    return names;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_C, module) {
+    const auto& chosen = camfast::cpu::chosen();
+    if (!chosen.status.ok()) throw py::import_error(sentence(chosen.status));
+
+    using py::arg;
+    module.doc() = "CPU kernels of camfast on raw addresses; use camfast.ops, which checks tensors first.";
+    module.def("channel_weights", channel_weights, arg("method"), arg("dtype"), arg("t"), arg("n"), arg("c"),
+               arg("p"), arg("a"), arg("a_sn"), arg("a_sc"), arg("a_sp"), arg("g"), arg("g_st"), arg("g_sn"),
+               arg("g_sc"), arg("g_sp"), arg("out"), arg("out_sn"), arg("out_st"), arg("ill"),
+               arg("threads"));
+    module.def("weighted_sum", weighted_sum, arg("dtype"), arg("t"), arg("n"), arg("c"), arg("p"), arg("a"),
+               arg("a_sn"), arg("a_sc"), arg("a_sp"), arg("w"), arg("relu"), arg("out"), arg("out_sn"),
+               arg("out_st"), arg("threads"));
+    module.def("product_sum", product_sum, arg("rectify"), arg("dtype"), arg("t"), arg("n"), arg("c"),
+               arg("p"), arg("a"), arg("a_sn"), arg("a_sc"), arg("a_sp"), arg("g"), arg("g_st"), arg("g_sn"),
+               arg("g_sc"), arg("g_sp"), arg("relu"), arg("out"), arg("out_sn"), arg("out_st"),
+               arg("threads"));
+    module.def("fused_cam", fused_cam, arg("method"), arg("relu"), arg("dtype"), arg("t"), arg("n"), arg("c"),
+               arg("p"), arg("a"), arg("a_sn"), arg("a_sc"), arg("a_sp"), arg("g"), arg("g_st"), arg("g_sn"),
+               arg("g_sc"), arg("g_sp"), arg("grid"), arg("grid_sn"), arg("grid_st"), arg("weights"),
+               arg("weights_sn"), arg("weights_st"), arg("ill"), arg("upsample"), arg("d0"), arg("d1"),
+               arg("d2"), arg("o0"), arg("o1"), arg("o2"), arg("sigma0"), arg("sigma1"), arg("sigma2"),
+               arg("gain"), arg("start0"), arg("start1"), arg("start2"), arg("step0"), arg("step1"),
+               arg("step2"), arg("maps"), arg("maps_sn"), arg("maps_st"), arg("threads"));
+    module.def("linear_upsample", linear_upsample, arg("dtype"), arg("m"), arg("d0"), arg("d1"), arg("d2"),
+               arg("grid"), arg("o0"), arg("o1"), arg("o2"), arg("out"), arg("threads"));
+    module.def("gaussian_upsample", gaussian_upsample, arg("dtype"), arg("m"), arg("d0"), arg("d1"),
+               arg("d2"), arg("grid"), arg("o0"), arg("o1"), arg("o2"), arg("sigma0"), arg("sigma1"),
+               arg("sigma2"), arg("gain"), arg("start0"), arg("start1"), arg("start2"), arg("step0"),
+               arg("step1"), arg("step2"), arg("out"), arg("threads"));
+    module.def("isa", [] { return camfast::cpu::isa_name(camfast::cpu::chosen().isa); });
+    module.def("supported_isas", supported_isas);
+}

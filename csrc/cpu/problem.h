@@ -1,0 +1,89 @@
+/// Activations and gradients as the tile loops want them.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "camfast/status.h"
+#include "camfast/view.h"
+#include "cpu/tiles/tiles.h"
+
+namespace camfast::cpu {
+
+/// Half-open range of indices.
+struct Range {
+    std::int64_t begin, end;
+    std::int64_t size() const noexcept { return end - begin; }
+};
+
+inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept {
+    return (a + b - 1) / b;
+}
+
+/// (C, P) elements of one sample.
+struct Plane {
+    const char* data;
+    std::int64_t stride_c, stride_p;
+};
+
+/// Sizes, addresses and loops of one call. `gradients` may be null.
+struct Problem {
+    const TileKernels* tiles;
+    std::int64_t element, result;  // bytes
+    std::int64_t t, n, c, p;
+    const char* activations;
+    std::int64_t a_n, a_c, a_p;
+    const char* gradients;
+    std::int64_t g_t, g_n, g_c, g_p;
+
+    Plane activation_plane(std::int64_t sample) const noexcept {
+        return {activations + sample * a_n * element, a_c, a_p};
+    }
+    Plane gradient_plane(std::int64_t target, std::int64_t sample) const noexcept {
+        return {gradients + (target * g_t + sample * g_n) * element, g_c, g_p};
+    }
+    bool packs_activations() const noexcept { return a_p != 1; }
+    bool packs() const noexcept { return a_p != 1 || (gradients && g_p != 1); }
+};
+
+/// Space for one packed tile.
+struct alignas(64) PackedTile {
+    char bytes[kPackedChannels * kPackedPositions * 8];
+};
+
+/// Channels and positions of a plane as rows: in place where positions are adjacent, else packed into
+/// `space`, for which the ranges must not be larger than a packed tile.
+inline Rows tile_rows(const Problem& problem, Plane plane, Range channels, Range positions,
+                      PackedTile& space) noexcept {
+    const char* const first =
+        plane.data + (channels.begin * plane.stride_c + positions.begin * plane.stride_p) * problem.element;
+    if (plane.stride_p == 1) return {first, plane.stride_c};
+    problem.tiles->pack(first, plane.stride_c, plane.stride_p, channels.size(), positions.size(),
+                        space.bytes);
+    return {space.bytes, kPackedPositions};
+}
+
+/// Output (N, T, ...) of result type.
+struct Output {
+    char* data;
+    std::int64_t stride_n, stride_t;
+    char* at(const Problem& problem, std::int64_t n, std::int64_t t, std::int64_t i) const noexcept {
+        return data + (n * stride_n + t * stride_t + i) * problem.result;
+    }
+};
+
+Status make_problem(const View& activations, const View* gradients, std::int64_t targets,
+                    Problem& problem) noexcept;
+
+/// `name`: (first, second, last) of dtype accumulator(`dtype`), stride 1 over the last.
+Status check_output(const char* name, const MutableView& view, DType dtype,
+                    const std::int64_t (&sizes)[3]) noexcept;
+
+/// Rank, sizes, dtype and address of an input.
+Status check_input(const char* name, const View& view, int rank) noexcept;
+
+constexpr Status invalid(const char* argument, const char* message) noexcept {
+    return {StatusCode::invalid_argument, argument, message};
+}
+
+}  // namespace camfast::cpu

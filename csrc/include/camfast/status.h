@@ -1,0 +1,17 @@
+/// What every function of the C++ API returns.
+#pragma once
+
+namespace camfast {
+
+enum class StatusCode { ok = 0, invalid_argument = 1, out_of_memory = 2, unsupported = 3 };
+
+/// Outcome of a call. Both strings are static: the argument that is wrong, and what would do; empty when ok.
+struct Status {
+    StatusCode code = StatusCode::ok;
+    const char* argument = "";
+    const char* message = "";
+
+    constexpr bool ok() const noexcept { return code == StatusCode::ok; }
+};
+
+}  // namespace camfast
