@@ -1,0 +1,245 @@
+"""MRC files as they are met: every mode, any axis order, damaged, compressed, and our own."""
+
+import bz2
+import gzip
+import itertools
+import struct
+import warnings
+
+import mrcfile
+import numpy as np
+import pytest
+
+from camfast.errors import InputError
+from camfast.scan import Volume, read_volume, write_volumes
+from camfast.scan.formats.mrc import IMOD_STAMP
+
+SHAPE = (3, 5, 7)
+
+
+@pytest.fixture
+def data():
+    return np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
+
+
+def write(path, data, **fields):
+    with mrcfile.new(path) as file:
+        file.set_data(data)
+        file.set_volume()
+        for name, value in fields.items():
+            if name in ("voxel_size", "nstart"):
+                setattr(file, name, value)
+            else:
+                file.header[name] = value
+    return path
+
+
+def patch(path, offset, content):
+    """Overwrite bytes of the header."""
+    raw = bytearray(path.read_bytes())
+    raw[offset : offset + len(content)] = content
+    path.write_bytes(raw)
+    return path
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint16, np.float32, np.float16])
+def test_modes_0_1_6_2_12(tmp_path, dtype, data):
+    values = (data * 10).astype(np.int8).astype(dtype)
+    volume = read_volume(write(tmp_path / "a.mrc", values, voxel_size=5.5))
+    assert volume.data.dtype == dtype
+    np.testing.assert_array_equal(volume.data, values)
+    assert volume.voxel_angstrom == (5.5, 5.5, 5.5)
+
+
+@pytest.mark.parametrize(("flags", "dtype"), [(0, np.uint8), (1, np.int8)])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_bytes_are_unsigned_where_imod_says_so(tmp_path, data, flags, dtype, order):
+    values = np.arange(105, dtype=np.uint8).reshape(SHAPE) + 100
+    path = tmp_path / "a.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(values.view(np.int8))
+    if order == ">":
+        raw = np.frombuffer(path.read_bytes()[:1024], "<i4").astype(">i4").tobytes()
+        header = bytearray(raw)
+        header[208:216] = b"MAP \x11\x11\x00\x00"
+        path.write_bytes(bytes(header) + path.read_bytes()[1024:])
+    patch(path, 152, struct.pack(order + "ii", IMOD_STAMP, flags))
+    volume = read_volume(path)
+    assert volume.data.dtype == dtype
+    np.testing.assert_array_equal(volume.data, values.view(dtype))
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations((1, 2, 3))))
+def test_axes_come_out_as_zyx_in_any_order_of_the_file(tmp_path, order):
+    zyx = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+    lengths, start = {1: 7, 2: 5, 3: 3}, {1: -11, 2: -12, 3: -13}
+    stored = zyx.transpose([3 - axis for axis in order[::-1]])  # sections, rows, columns
+    path = tmp_path / "a.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(np.ascontiguousarray(stored))
+        file.set_volume()
+        file.header.mapc, file.header.mapr, file.header.maps = order
+        file.header.mx, file.header.my, file.header.mz = (lengths[axis] for axis in (1, 2, 3))
+        file.header.cella = (7 * 2.0, 5 * 3.0, 3 * 4.0)
+        file.header.nxstart, file.header.nystart, file.header.nzstart = (start[axis] for axis in order)
+        file.header.origin = (1.0, 2.0, 3.0)
+    volume = read_volume(path)
+    np.testing.assert_array_equal(volume.data, zyx)
+    assert volume.voxel_angstrom == (4.0, 3.0, 2.0)
+    assert volume.start == (-13, -12, -11)
+    assert volume.origin == (3.0, 2.0, 1.0)
+
+
+def test_old_files_without_axis_fields_count_as_xyz(tmp_path, data):
+    path = patch(write(tmp_path / "a.mrc", data), 64, bytes(12))
+    np.testing.assert_array_equal(read_volume(path).data, data)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(0.0, None), (1.0, None), (10.52, (10.52,) * 3), ((2, 1, 1), (1, 1, 2))]
+)
+def test_placeholders_are_no_voxel_size(tmp_path, data, size, expected):
+    assert read_volume(write(tmp_path / "a.mrc", data, voxel_size=size)).voxel_angstrom == expected
+
+
+def test_what_only_a_validator_minds_is_read_without_a_word(tmp_path, data):
+    path = write(tmp_path / "a.mrc", data, voxel_size=4.0)
+    patch(path, 208, b"\0\0\0\0\0\0\0\0")  # no MAP, no machine stamp
+    patch(path, 220, struct.pack("<i", -3))  # number of labels
+    path.write_bytes(path.read_bytes() + b"more")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        volume = read_volume(path)
+    np.testing.assert_array_equal(volume.data, data)
+
+
+def test_an_extended_header_is_skipped(tmp_path, data):
+    path = tmp_path / "a.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(data)
+        file.set_extended_header(np.frombuffer(b"x" * 160, "V1"))
+    np.testing.assert_array_equal(read_volume(path).data, data)
+
+
+def test_a_plain_file_is_mapped_not_read(tmp_path, data):
+    assert isinstance(read_volume(write(tmp_path / "a.mrc", data)).data.base, np.memmap)
+
+
+@pytest.mark.parametrize("ending", [".mrc", ".MRC", ".rec", ".map", ".st"])
+def test_endings(tmp_path, data, ending):
+    np.testing.assert_array_equal(read_volume(str(write(tmp_path / f"a{ending}", data))).data, data)
+
+
+@pytest.mark.parametrize(("ending", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
+def test_compressed(tmp_path, data, ending, pack):
+    plain = write(tmp_path / "a.mrc", data, voxel_size=3.0)
+    path = tmp_path / f"a.mrc{ending}"
+    path.write_bytes(pack(plain.read_bytes()))
+    volume = read_volume(path)
+    np.testing.assert_array_equal(volume.data, data)
+    assert volume.voxel_angstrom == (3.0, 3.0, 3.0)
+    path.write_bytes(pack(plain.read_bytes())[:-30])
+    with pytest.raises(InputError, match=f"a.mrc{ending}: the compressed data is damaged"):
+        read_volume(path)
+    path.write_bytes(pack(plain.read_bytes()[:-30]))
+    with pytest.raises(InputError, match=f"a.mrc{ending}: truncated"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_header_that_claims_a_huge_volume_allocates_nothing(tmp_path, data, pack):
+    path = patch(write(tmp_path / "a.mrc", data), 0, struct.pack("<iii", 2_000_000, 2_000_000, 2_000_000))
+    path.write_bytes(pack(path.read_bytes()))
+    with pytest.raises(InputError, match=r"truncated: the header promises 32,000,000,000,000,001,024 bytes"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("offset", "content", "says"),
+    [
+        (0, struct.pack("<i", 0), r"the header gives the size \(3, 5, 0\)"),
+        (4, struct.pack("<i", -5), r"the header gives the size"),
+        (12, struct.pack("<i", 101), r"its mode is 101, known are 0, 1, 2, 6 and 12"),
+        (12, struct.pack("<i", 4), r"holds complex values \(mode 4\)"),
+        (64, struct.pack("<i", 2), r"MAPC, MAPR, MAPS are 2, 2, 3"),
+        (92, struct.pack("<i", -1), r"not an MRC file"),
+        (0, b"This is a text, and a long one. " * 32, r"not an MRC file"),
+        (0, bytes(1024), r"not an MRC file"),
+    ],
+)
+def test_what_is_no_mrc_volume_is_refused(tmp_path, data, offset, content, says):
+    path = patch(write(tmp_path / "odd.mrc", data), offset, content)
+    with pytest.raises(InputError, match=f"odd.mrc: .*{says}"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("size", [0, 100, 1023])
+def test_less_than_a_header(tmp_path, size):
+    path = tmp_path / "a.mrc"
+    path.write_bytes(bytes(size))
+    with pytest.raises(InputError, match=f"a.mrc: {size} bytes, and an MRC header alone has 1024"):
+        read_volume(path)
+
+
+def test_one_image_and_stacks_of_volumes_are_refused(tmp_path):
+    with mrcfile.new(tmp_path / "image.mrc") as file:
+        file.set_data(np.zeros((5, 7), np.float32))
+    with pytest.raises(InputError, match="one image of 5 × 7 pixels"):
+        read_volume(tmp_path / "image.mrc")
+    with mrcfile.new(tmp_path / "stack.mrc") as file:
+        file.set_data(np.zeros((2, 3, 5, 7), np.float32))
+    with pytest.raises(InputError, match="a stack of 2 volumes"):
+        read_volume(tmp_path / "stack.mrc")
+
+
+def test_written_files_are_valid_keep_their_place_and_hold_no_time(tmp_path, data, capsys):
+    like = Volume(data, (4.0, 3.0, 2.0), (30.0, 20.0, 10.0), (3, -2, 1))
+    for name in ("a.mrc", "b.mrc"):
+        write_volumes(tmp_path / name, [data], like, attributes={"method": "respond", "π": "ångström"})
+    assert (tmp_path / "a.mrc").read_bytes() == (tmp_path / "b.mrc").read_bytes()
+    assert mrcfile.validate(tmp_path / "a.mrc")
+    assert capsys.readouterr().out.count("\n") == 2  # which file, and that it is valid: no complaint
+    read = read_volume(tmp_path / "a.mrc")
+    np.testing.assert_array_equal(read.data, data)
+    assert (read.voxel_angstrom, read.origin, read.start) == (like.voxel_angstrom, like.origin, like.start)
+    with mrcfile.open(tmp_path / "a.mrc") as file:
+        assert file.voxel_size.item() == (2.0, 3.0, 4.0)
+        assert bytes(file.header.label[1]).startswith(b"method: respond")
+        assert int(file.header.nlabl) == 3
+
+
+def test_an_unknown_voxel_size_is_written_as_0(tmp_path, data):
+    write_volumes(tmp_path / "a.mrc", [data], Volume(data))
+    assert mrcfile.validate(tmp_path / "a.mrc")
+    with mrcfile.open(tmp_path / "a.mrc") as file:
+        assert file.voxel_size.item() == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "shape", "voxel", "start"),
+    [
+        ("maps/EMD-3001.map", (73, 25, 43), (0.4587, 0.3925, 0.4482), (0, -12, -21)),
+        ("maps/EMD-3001.map.bz2", (73, 25, 43), (0.4587, 0.3925, 0.4482), (0, -12, -21)),
+        ("maps/emd_3001.map.gz", (73, 25, 43), (0.4587, 0.3925, 0.4482), (0, -12, -21)),
+        ("maps/EMD-3197.map", (20, 20, 20), (11.4, 11.4, 11.4), (0, 0, -2)),
+        ("maps/emd_1832.map", (64, 64, 64), (5.7, 5.7, 5.7), (-32, -32, -32)),
+        ("maps/voxel_size_zero.mrc", (37, 37, 37), None, (0, 0, 0)),
+        ("tomograms/microtubule_14pf.mrc", (44, 136, 84), (10.52, 10.52, 10.52), (0, 0, 0)),
+    ],
+)
+def test_real_maps(data_dir, name, shape, voxel, start):
+    volume = read_volume(data_dir / name)
+    assert volume.shape == shape
+    assert volume.start == start
+    assert volume.voxel_angstrom == (None if voxel is None else pytest.approx(voxel, rel=2e-4))
+    with mrcfile.open(data_dir / name, permissive=True) as file:
+        assert float(np.asarray(volume.data).mean()) == pytest.approx(float(file.header.dmean), rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.realdata
+def test_a_crystallographic_map_by_its_corner_voxels(data_dir):
+    volume = read_volume(data_dir / "maps/EMD-3001.map")
+    with mrcfile.open(data_dir / "maps/EMD-3001.map") as file:  # columns are z, rows x, sections y
+        for z, y, x in itertools.product((0, 72), (0, 24), (0, 42)):
+            assert volume.data[z, y, x] == file.data[y, x, z]

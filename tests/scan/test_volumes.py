@@ -1,0 +1,217 @@
+"""What counts as a volume, its statistics, its voxel size; formats that are only read; outputs that appear whole."""
+
+import nibabel
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from camfast.errors import InputError
+from camfast.scan import Volume, read_volume
+from camfast.scan.files import is_volume_file
+from camfast.scan.output import staged
+from camfast.scan.volumes import check_voxel_size, slabs, statistics, volume_of
+
+SHAPE = (3, 5, 7)
+
+
+@pytest.fixture
+def data():
+    return np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int16, torch.bool])
+def test_tensors(dtype, data):
+    tensor = torch.from_numpy(data * 3).to(dtype)
+    np.testing.assert_array_equal(np.asarray(volume_of(tensor).data, np.float64), tensor.double().numpy())
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.zeros((5, 7)), r"found 2 axes \(5, 7\), expected a volume"),
+        (np.zeros((1, 1, 5, 7)), r"found 4 axes"),
+        (np.zeros((3, 0, 7)), r"empty, its shape is \(3, 0, 7\)"),
+        (np.zeros(SHAPE, np.complex64), r"values of type complex64, expected real numbers"),
+        (np.zeros(SHAPE, object), r"values of type object"),
+        (5.0, r"found 0 axes"),
+    ],
+)
+def test_what_is_no_volume_is_refused(array, says):
+    with pytest.raises(InputError, match=says):
+        volume_of(array)
+
+
+def test_a_volume_is_returned_as_it_is(data):
+    volume = Volume(data)
+    assert read_volume(volume) is volume
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 3, 2), (3, 5000, 900)])
+def test_slabs_cut_the_first_axis_in_order(shape):
+    pieces = slabs(shape)
+    assert [i for piece in pieces for i in range(*piece.indices(shape[0]))] == list(range(shape[0]))
+    assert all((piece.stop - piece.start) * shape[1] * shape[2] <= 1 << 22 or piece.stop - piece.start == 1
+               for piece in pieces)  # fmt: skip
+
+
+def test_statistics_hold_where_float32_sums_would_not():
+    rng = np.random.default_rng(1)
+    data = (rng.normal(size=(40, 400, 400)) + 1e4).astype(np.float32)
+    mean, std = statistics(Volume(data))
+    assert mean == pytest.approx(data.astype(np.float64).mean(), rel=1e-12)
+    assert std == pytest.approx(data.astype(np.float64).std(), rel=1e-9)
+
+
+def test_the_first_voxel_that_is_no_number_is_named(data):
+    data = np.tile(data, (2, 1, 1))
+    data[4, 1, 2] = data[5, 0, 0] = np.nan
+    with pytest.raises(InputError, match=r"the volume: voxel \(z, y, x\) = \(4, 1, 2\) is nan"):
+        statistics(Volume(data))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "model", "says"),
+    [
+        (None, 10.0, r"gives no voxel size .* expects 10 Å; say the voxel size with --apix"),
+        ((12.0,) * 3, 10.0, r"voxel size 12 Å, and the model expects 10 Å; .*--apix.*--model-apix"),
+        ((10.0, 10.0, 10.4), 10.0, r"voxels of 10 × 10 × 10.4 Å"),
+    ],
+)
+def test_voxel_sizes_that_do_not_fit_the_model(data, sizes, model, says):
+    with pytest.raises(InputError, match=says):
+        check_voxel_size(Volume(data, sizes), model)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "model"), [(None, None), ((3.0, 1.0, 2.0), None), ((10.52,) * 3, 10.0), ((10.0, 10.0, 10.05), 10.0)]
+)
+def test_voxel_sizes_that_do(data, sizes, model):
+    check_voxel_size(Volume(data, sizes), model)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("code", "kind"), [(1, "i1"), (2, "i2"), (4, "i4"), (5, "f4"), (9, "f8")])
+def test_em(tmp_path, data, order, code, kind):
+    values = (data * 10).astype(order + kind)
+    header = bytes([6 if order == "<" else 5, 0, 0, code]) + np.array(SHAPE[::-1], order + "i4").tobytes()
+    path = tmp_path / "a.em"
+    path.write_bytes(header.ljust(512, b"\0") + values.tobytes())
+    volume = read_volume(path)
+    np.testing.assert_array_equal(volume.data, values)
+    assert volume.voxel_angstrom is None
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"a.em: truncated"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x06\0\0\x07" + bytes(508), b"\x06\0\0\x05" + bytes(508), bytes(600)])
+def test_what_is_no_em_file(tmp_path, content):
+    path = tmp_path / "a.em"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a.em: not an EM file"):
+        read_volume(path)
+
+
+def test_tiff(tmp_path, data):
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric="minisblack")
+    volume = read_volume(tmp_path / "a.tif")
+    np.testing.assert_array_equal(volume.data, data)
+    assert volume.voxel_angstrom is None
+    imagej = {"spacing": 3.0, "unit": "nm", "axes": "ZYX"}
+    tifffile.imwrite(tmp_path / "b.tif", data, imagej=True, resolution=(0.5, 0.25), metadata=imagej)
+    assert read_volume(tmp_path / "b.tif").voxel_angstrom == pytest.approx((30.0, 40.0, 20.0))
+    tifffile.imwrite(tmp_path / "flat.tif", data[0])
+    with pytest.raises(InputError, match="found 2 axes"):
+        read_volume(tmp_path / "flat.tif")
+    (tmp_path / "text.tif").write_text("no picture")
+    with pytest.raises(InputError, match=r"text.tif: cannot be read as TIFF"):
+        read_volume(tmp_path / "text.tif")
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_nifti(tmp_path, data, ending):
+    image = nibabel.Nifti1Image(data.T, np.diag([2.0, 3.0, 4.0, 1.0]))
+    image.header.set_xyzt_units("micron")
+    nibabel.save(image, tmp_path / f"a{ending}")
+    volume = read_volume(tmp_path / f"a{ending}")
+    np.testing.assert_array_equal(volume.data, data)
+    assert volume.voxel_angstrom == pytest.approx((4e4, 3e4, 2e4))
+    (tmp_path / f"b{ending}").write_bytes((tmp_path / f"a{ending}").read_bytes()[:-40])
+    with pytest.raises(InputError, match=f"b{ending}: cannot be read as NIfTI"):
+        read_volume(tmp_path / f"b{ending}")
+
+
+@pytest.mark.realdata
+def test_a_real_brain(data_dir):
+    volume = read_volume(data_dir / "mri/t1.nii.gz")
+    assert volume.shape == (256, 256, 256)
+    assert volume.voxel_angstrom is None  # its header names no unit of length
+    # Stored (x, y, z): the same values as nibabel gives them, axes reversed.
+    stored = np.asarray(nibabel.load(data_dir / "mri/t1.nii.gz").dataobj)
+    np.testing.assert_array_equal(volume.data, np.moveaxis(stored, (0, 1, 2), (2, 1, 0)))
+
+
+def test_missing_and_unknown_files(tmp_path):
+    with pytest.raises(InputError, match=r"none.mrc: no such file"):
+        read_volume(tmp_path / "none.mrc")
+    (tmp_path / "a.xyz").write_text("")
+    with pytest.raises(InputError, match=r"a.xyz: unknown kind of volume; give MRC"):
+        read_volume(tmp_path / "a.xyz")
+    (tmp_path / "a.mrc").mkdir()
+    with pytest.raises(InputError, match=r"a.mrc: is a folder, expected a file"):
+        read_volume(tmp_path / "a.mrc")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.mrc", True), ("a.rec.gz", True), ("a.nii.gz", True), ("a.ome.zarr", True), ("a.v2.MRC", True),
+     ("a.png", False), ("a.tif", False), ("a.gz", False), ("a", False)],
+)  # fmt: skip
+def test_names_of_volumes(name, expected):
+    assert is_volume_file(name) is expected
+
+
+def test_staged_output_appears_at_the_end_with_ordinary_rights(tmp_path):
+    path, plain = tmp_path / "a.txt", tmp_path / "plain.txt"
+    plain.write_text("x")
+    with staged(path) as temporary:
+        temporary.write_text("whole")
+        assert temporary.name == path.name
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert path.stat().st_mode == plain.stat().st_mode
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "plain.txt"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, SystemExit])
+def test_nothing_is_left_after_a_failure_and_the_old_output_stays(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error), staged(path, overwrite=True) as temporary:  # noqa: PT012
+        temporary.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_store_is_replaced_and_another_folder_is_not(tmp_path):
+    store = tmp_path / "a.zarr"
+    store.mkdir()
+    with pytest.raises(InputError, match="is a folder and no Zarr store"), staged(store, overwrite=True):
+        pass
+    (store / "zarr.json").write_text("old")
+    (store / "c").mkdir()
+    with staged(store, overwrite=True) as temporary:
+        temporary.mkdir()
+        (temporary / "zarr.json").write_text("new")
+    assert [(p.name, p.read_text()) for p in store.iterdir()] == [("zarr.json", "new")]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_outputs_that_cannot_be_written(tmp_path):
+    with pytest.raises(InputError, match=r"none does not exist; create it"), staged(tmp_path / "none" / "a.mrc"):
+        pass
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file is no folder"), staged(tmp_path / "file" / "a.mrc"):
+        pass
