@@ -23,6 +23,7 @@ from camfast.explanation import Explanation
 from camfast.methods import methods
 from camfast.ops import backends
 from camfast.regions import Region, component, predicted
+from camfast.scan import scan
 
 if TYPE_CHECKING:
     from camfast import models, plot, simulate

@@ -65,7 +65,7 @@ def assemble(
     single
         Whether the caller named one layer, and gets tensors rather than dicts.
     """
-    values = selection.values if selection.many else selection.values[:, 0]
+    values = (selection.values if selection.many else selection.values[:, 0]).detach()
     found: dict[str, dict[str, Any]] = {key: {} for key in ("maps", "grid", "weights", "residual", "empty", "ill")}
     for name, part in parts.items():
         lead = values.ndim

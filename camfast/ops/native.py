@@ -121,10 +121,10 @@ def fused_cam(
     upsample = 0 if size is None else 1 if sigma is None else 2
     sigma = sigma or (-1.0,) * rank
     _kernels().fused_cam(
-        _METHOD_CODES[method], relu, *_pair(A, G), out.grid.data_ptr(), *_lead_strides(out.grid, rank), *weights,
-        0 if flags is None else flags.data_ptr(), torch.get_num_threads(),
+        _METHOD_CODES[method], relu, *_pair(A, G),
+        out.grid.data_ptr(), *_lead_strides(out.grid, rank), *weights, 0 if flags is None else flags.data_ptr(),
         upsample, *_pad(spatial, 1), *_pad(size or spatial, 1), *_gaussian(sigma, gain, starts, steps),
-        out.maps.data_ptr() if upsample else 0, *_lead_strides(out.maps, rank),
+        out.maps.data_ptr() if upsample else 0, *_lead_strides(out.maps, rank), torch.get_num_threads(),
     )  # fmt: skip
     if out.ill_conditioned is not None and flags is not None:
         out.ill_conditioned.copy_(flags.view(out.ill_conditioned.shape))
