@@ -1,7 +1,7 @@
 """camfast: class activation maps at the speed of a prediction.
 
-The names below are the public ones. The subpackages ``ops``, ``models``, ``scan``, ``simulate`` and ``plot`` are loaded
-when they are first used; importing camfast compiles nothing and needs no GPU.
+The names below are the public ones. ``models``, ``simulate`` and ``plot`` are loaded when they are first used;
+importing camfast compiles nothing and needs no GPU.
 """
 
 import importlib
@@ -27,7 +27,6 @@ from camfast.scan import scan
 
 if TYPE_CHECKING:
     from camfast import models, plot, simulate
-    from camfast.scan import scan
 
 __all__ = [
     "BackendError",
@@ -54,7 +53,7 @@ __all__ = [
     "simulate",
 ]
 
-_SUBPACKAGES = ("models", "plot", "scan", "simulate")
+_SUBPACKAGES = ("models", "plot", "simulate")
 
 
 def __getattr__(name: str) -> Any:
