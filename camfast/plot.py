@@ -22,6 +22,8 @@ DARK = {
     "savefig.facecolor": "#16181c",
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), "#e6e6e6"),
 }
+ABOVE = ("#ffc233", "#ff6a1a", "#d4001c")
+BELOW = ("#7fd4ff", "#2f86ff", "#10239e")
 LIGHT = {"figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white"}
 
 
@@ -48,21 +50,6 @@ class Markers:
     radius: float
     color: str = "#00d0ff"
     style: str = "-"
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """How values become colour and opacity: signed maps diverge from 0, others rise from 0."""
-
-    low: float
-    high: float
-    colormap: str
-
-    def opacity(self, heat: NDArray[np.float32], alpha: float) -> NDArray[np.float32]:
-        """Opacity, 0 where the map is 0 and ``alpha`` at the scale's ends: faint parts leave the image visible."""
-        strength = np.abs(heat) / max(self.high, np.finfo(np.float32).tiny)
-        opacity: NDArray[np.float32] = np.nan_to_num(alpha * np.clip(strength, 0, 1)).astype(np.float32)
-        return opacity
 
 
 def overlay(
@@ -98,11 +85,11 @@ def overlay(
     picture, values = _array(image), _array(heat)
     if picture.shape[:2] != values.shape or picture.ndim not in (2, 3):
         raise InputError(f"the image has the shape {picture.shape} and the map {values.shape}, expected (H, W[, 3])")
-    scale = _scale(values, limit)
+    norm, colormap = _scale(values, limit, alpha)
     with _figure((7.2, 6.0 * min(1.6, values.shape[0] / values.shape[1]) + 0.4), dark=dark) as figure:
         axes = figure.add_subplot()
         _grey(axes, picture, _stretch(picture))
-        drawn = _heat(axes, values, scale, alpha)
+        drawn = axes.imshow(values, cmap=colormap, norm=norm, interpolation="nearest")
         axes.set_axis_off()
         axes.set_title(title)
         _color_bar(figure, drawn, axes)
@@ -165,21 +152,22 @@ def slices(
     heats = [] if cam is None else [_array(_plane(cam, axis, at[axis])) for axis in range(3)]
     if heats and limit is None:
         limit = float(np.nanpercentile(np.abs(np.concatenate([heat.ravel() for heat in heats])), 99.9)) or None
-    scale = _scale(np.concatenate([heat.ravel() for heat in heats]), limit) if heats else None
     inches = 7.5 / max(width + depth, height + depth)
-    size = ((width + depth) * inches + 1.6, (height + depth) * inches + 1.2)
+    size = ((width + depth) * inches + (1.8 if heats else 0.3), (height + depth) * inches + 1.0)
+    if heats:
+        norm, colormap = _scale(np.concatenate([heat.ravel() for heat in heats]), limit, alpha)
     with _figure(size, dark=dark) as figure:
         grid = figure.add_gridspec(2, 2, width_ratios=[width, depth], height_ratios=[height, depth])
         panels = [figure.add_subplot(grid[place]) for place in ((0, 0), (1, 0), (0, 1))]
         for axis, (axes, cut) in enumerate(zip(panels, cuts, strict=True)):
             _grey(axes, cut, density)
-            if scale is not None:
-                drawn = _heat(axes, heats[axis], scale, alpha)
+            if heats:
+                drawn = axes.imshow(heats[axis], cmap=colormap, norm=norm, interpolation="nearest")
             _circles(axes, markers, axis, at[axis])
             axes.set_xticks([])
             axes.set_yticks([])
             axes.set_title(f"{'zyx'[axis]} = {at[axis]}", fontsize=9)
-        if scale is not None:
+        if heats:
             _color_bar(figure, drawn, panels)
         if voxel_angstrom is not None:
             _scale_bar(panels[0], width, voxel_angstrom[2])
@@ -225,10 +213,17 @@ def _stretch(values: NDArray[Any]) -> tuple[float, float]:
     return float(low), float(high if high > low else low + 1)
 
 
-def _scale(heat: NDArray[Any], limit: float | None) -> _Scale:
+def _scale(heat: NDArray[Any], limit: float | None, alpha: float) -> tuple[Any, Any]:
+    """Colours that are clear at 0, so that the image shows: to red above; for signed maps also to blue below."""
+    colors = require("matplotlib.colors", "plot", PURPOSE)
     high = float(np.nanmax(np.abs(heat), initial=0.0)) if limit is None else limit
     high = high or 1.0
-    return _Scale(-high, high, "RdBu_r") if np.nanmin(heat, initial=0.0) < 0 else _Scale(0.0, high, "inferno")
+    signed = np.nanmin(heat, initial=0.0) < 0
+    above = colors.LinearSegmentedColormap.from_list("above", ABOVE)(np.linspace(0, 1, 256))
+    below = colors.LinearSegmentedColormap.from_list("below", BELOW)(np.linspace(0, 1, 256))
+    above[:, 3] = below[:, 3] = alpha * np.linspace(0, 1, 256)
+    table = np.concatenate([below[::-1], above]) if signed else above
+    return colors.Normalize(-high if signed else 0.0, high), colors.ListedColormap(table)
 
 
 def _grey(axes: Any, picture: NDArray[Any], stretch: tuple[float, float]) -> None:
@@ -238,22 +233,8 @@ def _grey(axes: Any, picture: NDArray[Any], stretch: tuple[float, float]) -> Non
         axes.imshow(picture, cmap="gray", vmin=stretch[0], vmax=stretch[1], interpolation="nearest")
 
 
-def _heat(axes: Any, heat: NDArray[Any], scale: _Scale, alpha: float) -> Any:
-    return axes.imshow(
-        heat,
-        cmap=scale.colormap,
-        vmin=scale.low,
-        vmax=scale.high,
-        alpha=scale.opacity(heat, alpha),
-        interpolation="nearest",
-    )
-
-
 def _color_bar(figure: Any, drawn: Any, axes: Any) -> None:
-    # A mappable of its own: the drawn one carries an opacity for each pixel, which a bar cannot show.
-    cm = require("matplotlib.cm", "plot", PURPOSE)
-    bar = figure.colorbar(cm.ScalarMappable(drawn.norm, drawn.cmap), ax=axes, fraction=0.05, shrink=0.8)
-    bar.set_label("class activation map")
+    figure.colorbar(drawn, ax=axes, fraction=0.05, shrink=0.8).set_label("class activation map")
 
 
 def _circles(axes: Any, markers: Sequence[Markers], axis: int, index: int) -> None:
@@ -271,10 +252,7 @@ def _circles(axes: Any, markers: Sequence[Markers], axis: int, index: int) -> No
 
 def _legend(markers: Sequence[Markers]) -> list[Any]:
     lines = require("matplotlib.lines", "plot", PURPOSE)
-    return [
-        lines.Line2D([], [], ls="", marker="o", ms=9, mfc="none", mec=group.color, label=group.label)
-        for group in markers
-    ]
+    return [lines.Line2D([], [], color=group.color, ls=group.style, label=group.label) for group in markers]
 
 
 def _scale_bar(axes: Any, width: int, voxel_angstrom: float) -> None:

@@ -1,4 +1,4 @@
-"""Which places of a photograph make SqueezeNet see a tiger cat, and which a bull mastiff?
+"""Show which places of a photograph make SqueezeNet see a tiger cat, and which a bull mastiff.
 
 Draws the maps of three methods for two classes of one photograph, and marks each map's peak. Needs the extra ``plot``
 and the trained weights, a file with keys as in Caffe's SqueezeNet v1.0::

@@ -23,7 +23,8 @@ CLASSES = {282: CAT, 243: DOG}
 def test_maps_peak_on_the_animal_of_their_class(data_dir: Path, method: str, options: dict[str, float]) -> None:
     network = camfast.models.load("squeezenet1_0", data_dir / "imagenet" / "squeezenet1_0.safetensors")
     assert network.preprocess is not None
-    inputs = network.preprocess(Image.open(data_dir / "imagenet" / "both.png"))
+    with Image.open(data_dir / "imagenet" / "both.png") as photograph:
+        inputs = network.preprocess(photograph)
     result = camfast.Explainer(network.module, "fire9", method, **options)(inputs, list(CLASSES))
     for heat, (rows, columns) in zip(result.maps[0], CLASSES.values(), strict=True):
         row, column = divmod(int(heat.argmax()), 227)
@@ -51,4 +52,5 @@ def test_the_example_draws_what_it_says(data_dir: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(script), "--weights", str(weights), "--image", str(image), "--out", "cat.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, env=dict(os.environ))
     assert "respond    tiger cat    peak at row 148, column 165" in done.stdout
-    assert Image.open(tmp_path / "cat.png").size[0] > 900
+    with Image.open(tmp_path / "cat.png") as picture:
+        assert picture.size[0] > 900

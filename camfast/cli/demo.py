@@ -158,10 +158,9 @@ def _pictures(
         ),
     ):
         for dark in (False, True):
-            color = "#ffd000" if over is None else "#00c8ff"
             markers = [
-                plot.Markers(f"true {label}", centres[label], MARKER_RADIUS, color),
-                plot.Markers("other particles", others, MARKER_RADIUS, "#f0f0f0" if dark else "#606060", ":"),
+                plot.Markers(f"true {label}", centres[label], MARKER_RADIUS, "#00b4d8"),
+                plot.Markers("other particles", others, MARKER_RADIUS, "#35c435", ":"),
             ]
             figure = plot.slices(volume.data, over, voxel_angstrom=volume.voxel_angstrom, markers=markers, dark=dark)
             plot.save(figure, folder / _picture(name, dark=dark), command="demo", seed=seed, label=label)

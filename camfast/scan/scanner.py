@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -226,7 +227,11 @@ class _Progress:
         self.bar = None
         if shown:
             tqdm = require("tqdm", "scan", "a progress bar")
-            self.bar = tqdm.tqdm(total=voxels, unit="voxel", unit_scale=True, desc="scan", dynamic_ncols=True)
+            # In a log file a bar that moves every tenth of a second is a flood.
+            interval = 0.1 if sys.stderr.isatty() else 10.0
+            self.bar = tqdm.tqdm(
+                total=voxels, unit="voxel", unit_scale=True, desc="scan", dynamic_ncols=True, mininterval=interval
+            )
 
     def __enter__(self) -> "_Progress":
         return self
