@@ -22,6 +22,7 @@ from camfast.errors import (
 from camfast.explanation import Explanation
 from camfast.methods import methods
 from camfast.ops import backends
+from camfast.receptive_field import ReceptiveField, effective_receptive_field
 from camfast.regions import Region, component, predicted
 from camfast.scan import scan
 
@@ -38,12 +39,14 @@ __all__ = [
     "IllConditionedWarning",
     "InputError",
     "MissingExtraError",
+    "ReceptiveField",
     "Region",
     "__version__",
     "backends",
     "cam",
     "capture",
     "component",
+    "effective_receptive_field",
     "methods",
     "models",
     "ops",

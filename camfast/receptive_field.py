@@ -1,0 +1,175 @@
+"""The effective receptive field of a layer: how wide its units really look, as the σ of a Gaussian in input pixels."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from camfast import guards, layers
+from camfast._extras import require
+from camfast.errors import CaptureError
+from camfast.recorder import CaptureOptions, Form, Recorder
+
+Statistic = Literal["absolute", "mean", "rms"]
+
+_STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
+    "absolute": lambda gradients: gradients.abs().mean(0),
+    "mean": lambda gradients: gradients.mean(0).clamp(min=0),
+    "rms": lambda gradients: gradients.square().mean(0).sqrt(),
+}
+# the fit looks at the box around everything above this part of the maximum, and one box width beyond
+_VISIBLE = 1e-3
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """What a Gaussian fitted to the gradient at the input says.
+
+    Attributes
+    ----------
+    sigma : tuple of float
+        σ along each spatial axis, in input pixels: what `camfast.cam` takes as ``sigma=``.
+    centre : tuple of float
+        Centre of the Gaussian, in input pixels.
+    r_squared : float
+        Part of the field's variance that the Gaussian explains; far below 0.9 it isn't one.
+    images : int
+        How many images were averaged.
+    field : Tensor
+        The averaged gradient, (*S_in).
+    """
+
+    sigma: tuple[float, ...]
+    centre: tuple[float, ...]
+    r_squared: float
+    images: int
+    field: Tensor
+
+
+def effective_receptive_field(
+    model: nn.Module, inputs: Tensor, layer: str | nn.Module, statistic: Statistic = "absolute"
+) -> ReceptiveField:
+    """Measure how far a layer's central unit looks, by the gradient of that unit at the input.
+
+    The unit in the middle of the grid (h//2 along each axis), summed over the layer's channels, is differentiated with
+    respect to the input; the gradient is summed over input channels and averaged over images, and a Gaussian
+    a · exp(−Σ (x − c)² / 2σ²) with free amplitude, centre and σ along each axis is fitted to it.
+
+    Parameters
+    ----------
+    model
+        A trained module, left as it was.
+    inputs
+        Images like those that will be explained, (N, C, *S_in); tens of them.
+    layer
+        Dotted name or module.
+    statistic
+        How images are averaged: ``"absolute"`` the mean of |gradient|; ``"mean"`` the mean, negative pixels ignored,
+        which needs very many images; ``"rms"`` the root of the mean square.
+
+    Returns
+    -------
+    ReceptiveField
+        σ and centre in input pixels, and how well the Gaussian fits.
+
+    Raises
+    ------
+    CaptureError
+        If no gradient flows from the layer to the input.
+    MissingExtraError
+        Without the extra ``fit``, which brings lmfit.
+    ValueError
+        If an argument doesn't fit, or the gradient is 0 for these images.
+
+    References
+    ----------
+    Luo et al. 2016; Kim et al. 2020, section 4.1.
+
+    Examples
+    --------
+    >>> blur = torch.nn.Sequential(*(torch.nn.Conv1d(1, 1, 3, padding=1, bias=False) for _ in range(24)))
+    >>> for step in blur:
+    ...     _ = torch.nn.init.constant_(step.weight, 1 / 3)
+    >>> round(effective_receptive_field(blur, torch.ones(1, 1, 64), "23").sigma[0], 1)
+    4.0
+    """
+    if statistic not in _STATISTICS:
+        raise ValueError(f"statistic must be one of {', '.join(_STATISTICS)}, found {statistic!r}")
+    if not isinstance(inputs, Tensor) or not 3 <= inputs.ndim <= 5 or len(inputs) == 0:
+        raise ValueError("inputs must be a tensor (N, C, *S_in) with at least one image and one to three spatial axes")
+    inner = layers.unwrap(model)
+    name, _ = layers.find(inner, layer)
+    field = _STATISTICS[statistic](_input_gradients(inner, inputs, name)).double()
+    if not field.isfinite().all() or not field.any():
+        raise ValueError(
+            f"the gradient of layer {name!r} at the input is {'0' if not field.any() else 'not finite'} for these "
+            "images: give other images, or a layer whose central unit is active"
+        )
+    sigma, centre, r_squared = _fit(field.cpu().numpy())
+    return ReceptiveField(sigma, centre, r_squared, len(inputs), field.to(torch.float32))
+
+
+def _input_gradients(model: nn.Module, inputs: Tensor, name: str) -> Tensor:
+    """Gradient of each image's central unit, (N, *S_in)."""
+    recorder = Recorder([name], CaptureOptions(), Form(detach=False, copy=True))
+    with torch.inference_mode(False), torch.enable_grad():
+        images = inputs.detach().clone().requires_grad_()
+        with guards.model_untouched(model), recorder.attached(model):
+            model(images)
+        (activation,) = recorder.activations().values()
+        if activation.ndim < 3:
+            raise CaptureError(f"layer {name!r} has no spatial axes: its activation is {tuple(activation.shape)}")
+        units = activation
+        for extent in activation.shape[2:]:
+            units = units.select(2, extent // 2)
+        (gradients,) = torch.autograd.grad(units.sum(), images, allow_unused=True)
+    if gradients is None:
+        raise CaptureError(f"no gradient flows from layer {name!r} to the input")
+    return gradients.sum(1)
+
+
+def _fit(field: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+    lmfit = require("lmfit", "fit", "fitting a receptive field")
+    box = _visible_box(field)
+    values = field[box]
+    axes = np.meshgrid(*(np.arange(s.start, s.stop, dtype=np.float64) for s in box), indexing="ij", sparse=True)
+    parameters = lmfit.Parameters()
+    parameters.add("amplitude", value=float(values.max()))
+    for axis, x in enumerate(axes):
+        weight = values.sum()
+        centre = float((values * x).sum() / weight)
+        spread = float(np.sqrt((values * (x - centre) ** 2).sum() / weight))
+        parameters.add(f"centre{axis}", value=centre)
+        parameters.add(f"sigma{axis}", value=max(spread, 0.5), min=1e-3)
+
+    def difference(candidate: Any) -> NDArray[np.float64]:
+        exponent = sum(
+            ((x - candidate[f"centre{axis}"].value) / candidate[f"sigma{axis}"].value) ** 2
+            for axis, x in enumerate(axes)
+        )
+        model: NDArray[np.float64] = candidate["amplitude"].value * np.exp(-0.5 * np.asarray(exponent)) - values
+        return model.ravel()
+
+    fitted = lmfit.minimize(difference, parameters)
+    residual = float(np.square(fitted.residual).sum())
+    total = float(np.square(values - values.mean()).sum())
+    found = fitted.params
+    return (
+        tuple(float(found[f"sigma{axis}"].value) for axis in range(field.ndim)),
+        tuple(float(found[f"centre{axis}"].value) for axis in range(field.ndim)),
+        1 - residual / total if total > 0 else 0.0,
+    )
+
+
+def _visible_box(field: NDArray[np.float64]) -> tuple[slice, ...]:
+    """The part of the field that the fit needs to see: a whole volume would take minutes."""
+    box = []
+    for places, extent in zip(np.nonzero(field > _VISIBLE * field.max()), field.shape, strict=True):
+        first, last = int(places.min()), int(places.max()) + 1
+        margin = last - first
+        box.append(slice(max(0, first - margin), min(extent, last + margin)))
+    return tuple(box)
