@@ -11,10 +11,11 @@
 namespace camfast::cpu {
 namespace {
 
-/// A row's sum is taken over segments, each by one thread: their length must not depend on the number of
+/// A channel's sum is taken over segments, each by one thread: their length must not depend on the number of
 /// threads.
 constexpr std::int64_t kSegment = 4096;
-/// Channels that one task takes where they lie in place.
+/// Elements of A that one task takes.
+constexpr std::int64_t kTaskElements = 1 << 14;
 constexpr std::int64_t kMaxChannels = 64;
 
 /// The sums of one channel and segment as they stand in the scratch: S, sum|A|, then one number a target.
@@ -31,10 +32,11 @@ public:
           weights_(weights),
           ill_(ill),
           sums_(scratch) {
-        segments_ = std::max<std::int64_t>(1, ceil_div(problem.p, kSegment));
-        const std::int64_t row = std::max<std::int64_t>(1, std::min(problem.p, kSegment));
-        chunk_ =
-            problem.packs() ? kPackedChannels : std::clamp<std::int64_t>(4 * kSegment / row, 4, kMaxChannels);
+        segments_ = segments(problem);
+        const std::int64_t positions = std::clamp<std::int64_t>(problem.p, 1, kSegment);
+        chunk_ = problem.adjacent == Adjacent::channels || problem.packs
+                     ? problem.tile_channels()
+                     : std::clamp<std::int64_t>(kTaskElements / positions, 1, kMaxChannels);
         chunks_ = ceil_div(channels.size(), chunk_);
     }
 
@@ -83,25 +85,22 @@ private:
         return sums_ + (row * segments_ + segment) * sums_per_segment(problem_);
     }
 
-    /// Calls body(positions) for parts of a segment that fit a packed tile, or for all of it where nothing is
-    /// packed.
+    /// Calls body(positions) for each tile of a segment.
     template <class Body>
     void for_tiles(Range positions, Body body) const noexcept {
-        const std::int64_t step = problem_.packs() ? kPackedPositions : kSegment;
+        const std::int64_t step = problem_.tile_positions();
         for (std::int64_t p = positions.begin; p < positions.end; p += step)
             body(Range{p, std::min(p + step, positions.end)});
     }
 
     void sum_task(const Task& task) const noexcept {
         const std::int64_t rows = task.channels.size();
-        const TileKernels& tiles = *problem_.tiles;
+        const LayoutKernels& sums_of = *problem_.sums;
         PackedTile a_space, g_space;
         double sum[kMaxChannels] = {}, sum_abs[kMaxChannels] = {};
         if (method_ != WeightMethod::gradcam)
             for_tiles(task.positions, [&](Range part) {
-                const Rows a =
-                    tile_rows(problem_, problem_.activation_plane(task.sample), task.channels, part, a_space);
-                tiles.activation_sums(a, rows, part.size(), sum, sum_abs);
+                sums_of.activation_sums(activations(task, part, a_space), rows, part.size(), sum, sum_abs);
             });
         for (std::int64_t r = 0; r < rows; ++r) {
             double* const out = sums(task.sample, task.channels.begin + r, task.segment);
@@ -112,18 +111,21 @@ private:
         for (std::int64_t t = 0; t < problem_.t; ++t) {
             double target_sum[kMaxChannels] = {};
             for_tiles(task.positions, [&](Range part) {
-                const Rows g = tile_rows(problem_, problem_.gradient_plane(t, task.sample), task.channels,
-                                         part, g_space);
-                if (method_ == WeightMethod::gradcam) {
-                    tiles.gradient_sums(g, rows, part.size(), target_sum);
-                } else {
-                    const Rows a = tile_rows(problem_, problem_.activation_plane(task.sample), task.channels,
-                                             part, a_space);
-                    tiles.product_sums(a, g, rows, part.size(), target_sum);
-                }
+                const Tile g = gradients(task, t, part, g_space);
+                if (method_ == WeightMethod::gradcam)
+                    sums_of.gradient_sums(g, rows, part.size(), target_sum);
+                else
+                    sums_of.product_sums(activations(task, part, a_space), g, rows, part.size(), target_sum);
             });
             keep(task, t, target_sum);
         }
+    }
+
+    Tile activations(const Task& task, Range part, PackedTile& space) const noexcept {
+        return tile_of(problem_, problem_.activation_plane(task.sample), task.channels, part, space);
+    }
+    Tile gradients(const Task& task, std::int64_t t, Range part, PackedTile& space) const noexcept {
+        return tile_of(problem_, problem_.gradient_plane(t, task.sample), task.channels, part, space);
     }
 
     void alpha_task(const Task& task) const noexcept {
@@ -136,9 +138,8 @@ private:
             double target_sum[kMaxChannels] = {};
             bool pole = false;
             for_tiles(task.positions, [&](Range part) {
-                const Rows g = tile_rows(problem_, problem_.gradient_plane(t, task.sample), task.channels,
-                                         part, g_space);
-                pole |= problem_.tiles->alpha_sums(g, activation_sum, rows, part.size(), target_sum);
+                pole |= problem_.sums->alpha_sums(gradients(task, t, part, g_space), activation_sum, rows,
+                                                  part.size(), target_sum);
             });
             keep(task, t, target_sum);
             if (pole) flag(task.sample, t);
@@ -240,7 +241,7 @@ Status channel_weights(WeightMethod method, const View& activations, const View&
     if (!scratch || !exact) return out_of_memory();
     const WeightsOut out{exact.as<double>(),
                          {static_cast<char*>(weights.data), weights.strides[0], weights.strides[1]}};
-    threads = useful_threads((1 + problem.t) * problem.n * problem.c * problem.p, threads);
+    threads = useful_threads(problem.elements(), threads);
     weights_pass(problem, method, {0, problem.n}, {0, problem.c}, out, ill_conditioned, scratch.as<double>(),
                  threads);
     return {};

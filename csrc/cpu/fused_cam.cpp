@@ -17,7 +17,7 @@ namespace {
 constexpr std::int64_t kBlockBytes = std::int64_t{4} << 20;
 /// Smallest block: fewer channels would spend more on the grid than on the activations.
 constexpr std::int64_t kBlockChannels = 4;
-constexpr std::int64_t kCacheLine = 64;
+constexpr std::int64_t kLinePair = 128;
 
 /// Weights, then the sum, for block after block of samples and channels.
 class TwoPass {
@@ -28,8 +28,9 @@ public:
         const std::int64_t row = std::max<std::int64_t>(1, problem.p * problem.element);
         const std::int64_t fit = kBlockBytes / row;
         channels_ = std::max(fit / kBlockChannels * kBlockChannels, kBlockChannels);
-        // With channels adjacent in memory a block takes whole cache lines.
-        if (problem.packs_activations()) channels_ = std::max(channels_, kCacheLine / problem.element);
+        // Where channels are adjacent, a block takes whole pairs of cache lines.
+        if (problem.a_c == 1 && problem.a_p != 1)
+            channels_ = std::max(channels_, kLinePair / problem.element);
         channels_ = std::clamp<std::int64_t>(channels_, 1, std::max<std::int64_t>(1, problem.c));
         samples_ = channels_ == problem.c ? std::clamp<std::int64_t>(fit / channels_, 1, problem.n) : 1;
     }
@@ -121,7 +122,7 @@ Status fused_cam(CamMethod method, bool relu, const View& activations, const Vie
     const Buffer exact(two_pass ? static_cast<std::size_t>(n * t * c) * sizeof(double) : 1);
     if (!grid_scratch || !exact) return out_of_memory();
     const Output grid_out = grid.data ? output(grid) : Output{grid_scratch.as<char>(), t * p, p};
-    const int useful = std::max(1, useful_threads((1 + t) * n * c * p, threads));
+    const int useful = std::max(1, useful_threads(problem.elements(), threads));
     if (two_pass) {
         TwoPass pass(problem, static_cast<WeightMethod>(method), {exact.as<double>(), output(weights)},
                      ill_conditioned, grid_out, relu);

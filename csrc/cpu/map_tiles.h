@@ -12,6 +12,9 @@ namespace camfast::cpu {
 /// float64 sums that one task holds in the first-level cache: targets times positions.
 constexpr std::int64_t kTileSums = 2048;
 constexpr std::int64_t kTileTargets = 4;
+constexpr std::int64_t kTileStep = 16;
+constexpr std::int64_t kTaskElements = 1 << 14;
+constexpr std::int64_t kWantedTasks = 16;
 
 /// For each sample, group of targets and tile of positions: sums over the channels in float64 and writes
 /// them. add(sample, targets, positions, channels, tile) adds a chunk of channels to tile[target][position],
@@ -21,10 +24,14 @@ void for_map_tiles(const Problem& problem, Range samples, Range channels, Output
                    int threads, Add add) noexcept {
     const std::int64_t group = problem.t > 1 ? kTileTargets : 1;
     const std::int64_t groups = ceil_div(problem.t, group);
-    std::int64_t step = kTileSums / group;
-    if (problem.packs()) step = std::min(step, kPackedPositions);
-    // Small maps are cut into more tiles, for threads to share.
-    while (step > 64 && problem.n * groups * ceil_div(problem.p, step) < 16) step /= 2;
+    // Small maps are cut into more tiles, for threads to share, as long as a tile is worth a thread's while.
+    const std::int64_t worth = ceil_div(problem.p * problem.c, kTaskElements);
+    const std::int64_t wanted =
+        std::min(ceil_div(kWantedTasks, std::max<std::int64_t>(1, problem.n * groups)), worth);
+    const std::int64_t even =
+        ceil_div(ceil_div(problem.p, std::max<std::int64_t>(1, wanted)), kTileStep) * kTileStep;
+    const std::int64_t step =
+        std::clamp(even, kTileStep, std::min(kTileSums / group, problem.tile_positions()));
     const std::int64_t tiles = ceil_div(problem.p, step);
     parallel_for(samples.size() * groups * tiles, threads, [&](std::int64_t item) {
         const std::int64_t sample = samples.begin + item / tiles / groups;

@@ -27,6 +27,14 @@ Status check_view(const char* name, const AnyView& view, int rank) noexcept {
     return {};
 }
 
+void choose_layout(Problem& problem) noexcept {
+    const bool positions = problem.a_p == 1 && (!problem.gradients || problem.g_p == 1);
+    const bool channels = problem.a_c == 1 && (!problem.gradients || problem.g_c == 1);
+    problem.adjacent = !positions && channels ? Adjacent::channels : Adjacent::positions;
+    problem.packs = !positions && !channels;
+    problem.sums = &problem.tiles->layout[static_cast<int>(problem.adjacent)];
+}
+
 }  // namespace
 
 Status check_input(const char* name, const View& view, int rank) noexcept {
@@ -61,7 +69,10 @@ Status make_problem(const View& activations, const View* gradients, std::int64_t
     problem.a_n = a.strides[0];
     problem.a_c = a.strides[1];
     problem.a_p = problem.p == 1 ? 1 : a.strides[2];
-    if (!gradients) return {};
+    if (!gradients) {
+        choose_layout(problem);
+        return {};
+    }
     const auto& g = *gradients;
     if (const Status status = check_input("g", g, 4); !status.ok()) return status;
     if (g.dtype != a.dtype) return invalid("g", "has another dtype than a");
@@ -73,6 +84,7 @@ Status make_problem(const View& activations, const View* gradients, std::int64_t
     problem.g_n = g.strides[1];
     problem.g_c = g.strides[2];
     problem.g_p = problem.p == 1 ? 1 : g.strides[3];
+    choose_layout(problem);
     return {};
 }
 

@@ -29,6 +29,9 @@ struct Plane {
 /// Sizes, addresses and loops of one call. `gradients` may be null.
 struct Problem {
     const TileKernels* tiles;
+    const LayoutKernels* sums;
+    Adjacent adjacent;
+    bool packs;  ///< the layouts are neither of the two: tiles are packed to adjacent positions
     std::int64_t element, result;  // bytes
     std::int64_t t, n, c, p;
     const char* activations;
@@ -42,8 +45,15 @@ struct Problem {
     Plane gradient_plane(std::int64_t target, std::int64_t sample) const noexcept {
         return {gradients + (target * g_t + sample * g_n) * element, g_c, g_p};
     }
-    bool packs_activations() const noexcept { return a_p != 1; }
-    bool packs() const noexcept { return a_p != 1 || (gradients && g_p != 1); }
+    std::int64_t elements() const noexcept { return (gradients ? 1 + t : 1) * n * c * p; }
+
+    /// Channels and positions that a task hands to the tile loops at a time.
+    std::int64_t tile_channels() const noexcept {
+        return adjacent == Adjacent::channels ? 64 : kPackedChannels;
+    }
+    std::int64_t tile_positions() const noexcept {
+        return packs ? kPackedPositions : adjacent == Adjacent::channels ? 128 : 2048;
+    }
 };
 
 /// Space for one packed tile.
@@ -51,12 +61,13 @@ struct alignas(64) PackedTile {
     char bytes[kPackedChannels * kPackedPositions * 8];
 };
 
-/// Channels and positions of a plane as rows: in place where positions are adjacent, else packed into
-/// `space`, for which the ranges must not be larger than a packed tile.
-inline Rows tile_rows(const Problem& problem, Plane plane, Range channels, Range positions,
-                      PackedTile& space) noexcept {
+/// Channels and positions of a plane as a tile: in place, or packed into `space` where its positions are not
+/// adjacent and the problem wants them so.
+inline Tile tile_of(const Problem& problem, Plane plane, Range channels, Range positions,
+                    PackedTile& space) noexcept {
     const char* const first =
         plane.data + (channels.begin * plane.stride_c + positions.begin * plane.stride_p) * problem.element;
+    if (problem.adjacent == Adjacent::channels) return {first, plane.stride_p};
     if (plane.stride_p == 1) return {first, plane.stride_c};
     problem.tiles->pack(first, plane.stride_c, plane.stride_p, channels.size(), positions.size(),
                         space.bytes);

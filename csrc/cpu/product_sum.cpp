@@ -6,16 +6,15 @@
 namespace camfast::cpu {
 
 void product_sum_pass(const Problem& problem, Rectify rectify, Output grid, bool relu, int threads) noexcept {
-    const auto add_products = problem.tiles->add_products[static_cast<int>(rectify)];
+    const auto add_products = problem.sums->add_products[static_cast<int>(rectify)];
     for_map_tiles(
         problem, {0, problem.n}, {0, problem.c}, grid, {false, relu}, threads,
         [&](std::int64_t sample, Range targets, Range positions, Range chunk, double* sums,
             std::int64_t pitch) {
             PackedTile a_space, g_space;
-            const Rows a = tile_rows(problem, problem.activation_plane(sample), chunk, positions, a_space);
+            const Tile a = tile_of(problem, problem.activation_plane(sample), chunk, positions, a_space);
             for (std::int64_t t = targets.begin; t < targets.end; ++t) {
-                const Rows g =
-                    tile_rows(problem, problem.gradient_plane(t, sample), chunk, positions, g_space);
+                const Tile g = tile_of(problem, problem.gradient_plane(t, sample), chunk, positions, g_space);
                 add_products(a, g, chunk.size(), positions.size(), sums + (t - targets.begin) * pitch);
             }
         });
@@ -38,7 +37,7 @@ Status product_sum(Rectify rectify, const View& activations, const View& gradien
     if (const Status status = check_output("out", grid, activations.dtype, sizes); !status.ok())
         return status;
     const Output out{static_cast<char*>(grid.data), grid.strides[0], grid.strides[1]};
-    threads = useful_threads((1 + problem.t) * problem.n * problem.c * problem.p, threads);
+    threads = useful_threads(problem.elements(), threads);
     product_sum_pass(problem, rectify, out, relu, threads);
     return {};
 }

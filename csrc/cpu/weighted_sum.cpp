@@ -14,10 +14,10 @@ void weighted_sum_pass(const Problem& problem, const double* weights, Range samp
                   [&](std::int64_t sample, Range targets, Range positions, Range chunk, double* sums,
                       std::int64_t pitch) {
                       PackedTile space;
-                      const Rows a =
-                          tile_rows(problem, problem.activation_plane(sample), chunk, positions, space);
+                      const Tile a =
+                          tile_of(problem, problem.activation_plane(sample), chunk, positions, space);
                       for (std::int64_t t = targets.begin; t < targets.end; ++t)
-                          problem.tiles->add_weighted(
+                          problem.sums->add_weighted(
                               a, weights + (sample * problem.t + t) * problem.c + chunk.begin, chunk.size(),
                               positions.size(), sums + (t - targets.begin) * pitch);
                   });
@@ -49,7 +49,7 @@ Status weighted_sum(const View& activations, const View& weights, bool relu, con
     else
         std::copy_n(static_cast<const float*>(weights.data), count, exact.as<double>());
     const Output out{static_cast<char*>(grid.data), grid.strides[0], grid.strides[1]};
-    threads = useful_threads(problem.n * problem.c * problem.p, threads);
+    threads = useful_threads(problem.elements(), threads);
     weighted_sum_pass(problem, exact.as<double>(), {0, problem.n}, {0, problem.c}, out, {false, relu},
                       threads);
     return {};

@@ -1,99 +1,116 @@
-/// Sums over the positions of each row.
-#include "cpu/tiles/simd.h"
+/// Sums over the positions in each channel.
+#include "cpu/tiles/source.h"
 #include "cpu/tiles/tiles.h"
 
 namespace camfast::cpu::CAMFAST_ISA {
 namespace {
 
-/// Sum of term(read, i) over all positions: a function that gives the terms of one vector of positions from i
-/// on, and zeros where `read` does.
-template <class Term>
-CAMFAST_INLINE double sum_terms(std::int64_t n, Term term) {
+/// sum[k] += sum of term(read, k, p) over the positions: the terms of one vector, of positions from p on in
+/// channel k, or of channels from k on at position p where channels are adjacent; zeros where `read` gives
+/// zeros.
+template <Adjacent kAdjacent, class Term>
+CAMFAST_INLINE void add_terms(std::int64_t channels, std::int64_t positions, double* sum, Term term) {
     constexpr int kUnroll = 4;
     constexpr std::int64_t kStep = kDoubleLanes;
-    Doubles sums[kUnroll] = {};
-    std::int64_t i = 0;
-    for (; i + kUnroll * kStep <= n; i += kUnroll * kStep)
-        for (int u = 0; u < kUnroll; ++u) sums[u] += term(Whole{}, i + u * kStep);
-    for (; i + kStep <= n; i += kStep) sums[0] += term(Whole{}, i);
-    if (i < n) sums[1] += term(Part{static_cast<int>(n - i)}, i);
-    return total((sums[0] + sums[1]) + (sums[2] + sums[3]));
-}
-
-template <class T>
-const T* row(Rows rows, std::int64_t r) {
-    return static_cast<const T*>(rows.data) + r * rows.stride;
-}
-
-template <class T>
-void activation_sums(Rows activations, std::int64_t rows, std::int64_t n, double* sum, double* sum_abs) {
-    for (std::int64_t r = 0; r < rows; ++r) {
-        const T* a = row<T>(activations, r);
-        Doubles magnitude[2] = {};
-        sum[r] += sum_terms(n, [a, &magnitude](auto read, std::int64_t i) CAMFAST_INLINE_LAMBDA {
-            const Doubles v = read(a + i);
-            magnitude[i / kDoubleLanes % 2] += absolute(v);
-            return v;
-        });
-        sum_abs[r] += total(magnitude[0] + magnitude[1]);
+    if constexpr (kAdjacent == Adjacent::positions) {
+        for (std::int64_t k = 0; k < channels; ++k) {
+            Doubles sums[kUnroll] = {};
+            std::int64_t p = 0;
+            for (; p + kUnroll * kStep <= positions; p += kUnroll * kStep)
+                for (int u = 0; u < kUnroll; ++u) sums[u] += term(Whole{}, k, p + u * kStep);
+            for (; p + kStep <= positions; p += kStep) sums[0] += term(Whole{}, k, p);
+            if (p < positions) sums[1] += term(Part{static_cast<int>(positions - p)}, k, p);
+            sum[k] += total((sums[0] + sums[1]) + (sums[2] + sums[3]));
+        }
+    } else {
+        const auto add_vectors = [&](auto read, std::int64_t k, auto vectors) CAMFAST_INLINE_LAMBDA {
+            Doubles sums[vectors] = {};
+            for (std::int64_t p = 0; p < positions; ++p)
+                for (int u = 0; u < vectors; ++u) sums[u] += term(read, k + u * kStep, p);
+            for (int u = 0; u < vectors; ++u) {
+                double* const target = sum + k + u * kStep;
+                store_part(target, read(target) + sums[u], read.count);
+            }
+        };
+        std::int64_t k = 0;
+        for (; k + kUnroll * kStep <= channels; k += kUnroll * kStep)
+            add_vectors(Whole{}, k, Count<kUnroll>{});
+        for (; k + kStep <= channels; k += kStep) add_vectors(Whole{}, k, Count<1>{});
+        if (k < channels) add_vectors(Part{static_cast<int>(channels - k)}, k, Count<1>{});
     }
 }
 
-template <class T>
-void gradient_sums(Rows gradients, std::int64_t rows, std::int64_t n, double* sum) {
-    for (std::int64_t r = 0; r < rows; ++r) {
-        const T* g = row<T>(gradients, r);
-        sum[r] += sum_terms(n, [g](auto read, std::int64_t i) CAMFAST_INLINE_LAMBDA { return read(g + i); });
-    }
+template <class T, Adjacent kAdjacent>
+void activation_sums(Tile activations, std::int64_t channels, std::int64_t positions, double* sum,
+                     double* sum_abs) {
+    const Source<T, kAdjacent> a(activations);
+    add_terms<kAdjacent>(channels, positions, sum,
+                         [a](auto read, std::int64_t k, std::int64_t p)
+                             CAMFAST_INLINE_LAMBDA { return a(read, k, p); });
+    add_terms<kAdjacent>(channels, positions, sum_abs,
+                         [a](auto read, std::int64_t k, std::int64_t p)
+                             CAMFAST_INLINE_LAMBDA { return absolute(a(read, k, p)); });
 }
 
-template <class T>
-void product_sums(Rows activations, Rows gradients, std::int64_t rows, std::int64_t n, double* sum) {
-    for (std::int64_t r = 0; r < rows; ++r) {
-        const T* a = row<T>(activations, r);
-        const T* g = row<T>(gradients, r);
-        sum[r] += sum_terms(
-            n, [a, g](auto read, std::int64_t i) CAMFAST_INLINE_LAMBDA { return read(a + i) * read(g + i); });
-    }
+template <class T, Adjacent kAdjacent>
+void gradient_sums(Tile gradients, std::int64_t channels, std::int64_t positions, double* sum) {
+    const Source<T, kAdjacent> g(gradients);
+    add_terms<kAdjacent>(channels, positions, sum,
+                         [g](auto read, std::int64_t k, std::int64_t p)
+                             CAMFAST_INLINE_LAMBDA { return g(read, k, p); });
+}
+
+template <class T, Adjacent kAdjacent>
+void product_sums(Tile activations, Tile gradients, std::int64_t channels, std::int64_t positions,
+                  double* sum) {
+    const Source<T, kAdjacent> a(activations), g(gradients);
+    add_terms<kAdjacent>(channels, positions, sum,
+                         [a, g](auto read, std::int64_t k, std::int64_t p)
+                             CAMFAST_INLINE_LAMBDA { return a(read, k, p) * g(read, k, p); });
 }
 
 /// gradients / denominators: in float32 where results are, because float64 division would cost more than
 /// memory.
 template <class T>
 CAMFAST_INLINE Doubles divide(Doubles gradients, Doubles denominators) {
-    if constexpr (sizeof(Result<T>) == sizeof(double)) return gradients / denominators;
-    return __builtin_convertvector(
-        __builtin_convertvector(gradients, FloatsHalf) / __builtin_convertvector(denominators, FloatsHalf),
-        Doubles);
+    if constexpr (sizeof(T) == sizeof(double)) return gradients / denominators;
+    return widen(narrow(gradients) / narrow(denominators));
 }
 
-template <class T>
-bool alpha_sums(Rows gradients, const double* activation_sum, std::int64_t rows, std::int64_t n,
+template <class T, Adjacent kAdjacent>
+bool alpha_sums(Tile gradients, const double* activation_sum, std::int64_t channels, std::int64_t positions,
                 double* sum) {
+    const Source<T, kAdjacent> g(gradients);
+    const PerChannel<kAdjacent> s{activation_sum};
     // The smallest denominator met, per lane: the pole of alpha is where it reaches 0.
     Doubles smallest = broadcast(2);
-    for (std::int64_t r = 0; r < rows; ++r) {
-        const T* g = row<T>(gradients, r);
-        const Doubles s = broadcast(activation_sum[r]);
-        sum[r] += sum_terms(n, [g, s, &smallest](auto read, std::int64_t i) CAMFAST_INLINE_LAMBDA {
-            const Doubles gradient = read(g + i);
-            const Doubles denominator = gradient > 0 ? s * gradient + 2 : broadcast(2);
-            smallest = denominator < smallest ? denominator : smallest;
-            // Not relu(gradient): an infinity below 0 must come out as NaN, as in 0 * gradient.
-            return divide<T>(gradient > 0 ? gradient : gradient * 0, denominator);
-        });
-    }
+    add_terms<kAdjacent>(channels, positions, sum,
+                         [g, s, &smallest](auto read, std::int64_t k, std::int64_t p) CAMFAST_INLINE_LAMBDA {
+                             const Doubles gradient = g(read, k, p);
+                             const Doubles denominator =
+                                 gradient > 0 ? s(read, k) * gradient + 2 : broadcast(2);
+                             smallest = denominator < smallest ? denominator : smallest;
+                             // Not relu(gradient): an infinity below 0 must come out as NaN, as in 0 *
+                             // gradient.
+                             return divide<T>(gradient > 0 ? gradient : gradient * 0, denominator);
+                         });
     bool pole = false;
     for (int lane = 0; lane < kDoubleLanes; ++lane) pole |= smallest[lane] < 2e-4;
     return pole;
 }
 
+template <class T, Adjacent kAdjacent>
+void fill_layout(LayoutKernels& kernels) {
+    kernels.activation_sums = activation_sums<T, kAdjacent>;
+    kernels.gradient_sums = gradient_sums<T, kAdjacent>;
+    kernels.product_sums = product_sums<T, kAdjacent>;
+    kernels.alpha_sums = alpha_sums<T, kAdjacent>;
+}
+
 template <class T>
 void fill(TileKernels& kernels) {
-    kernels.activation_sums = activation_sums<T>;
-    kernels.gradient_sums = gradient_sums<T>;
-    kernels.product_sums = product_sums<T>;
-    kernels.alpha_sums = alpha_sums<T>;
+    fill_layout<T, Adjacent::positions>(kernels.layout[static_cast<int>(Adjacent::positions)]);
+    fill_layout<T, Adjacent::channels>(kernels.layout[static_cast<int>(Adjacent::channels)]);
 }
 
 }  // namespace

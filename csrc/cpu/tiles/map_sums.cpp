@@ -1,84 +1,71 @@
 /// Sums over the channels at each position.
 #include "camfast/product_sum.h"
-#include "cpu/tiles/simd.h"
-#include "cpu/tiles/tiles.h"
+#include "cpu/tiles/source.h"
 
 namespace camfast::cpu::CAMFAST_ISA {
 namespace {
 
-/// Term of one channel: activations times a weight.
-template <class T>
-struct Weighted {
-    const T* a;
-    Doubles w;
-    template <class Read>
-    CAMFAST_INLINE Doubles operator()(Read read, std::int64_t i) const {
-        return read(a + i) * w;
-    }
-};
+/// Positions summed at a time where channels are adjacent, channels where positions are.
+constexpr int kGroup = 4;
 
-/// Term of one channel: activations times gradients; kRectify is a Rectify.
-template <class T, int kRectify>
-struct Product {
-    const T* a;
-    const T* g;
-    template <class Read>
-    CAMFAST_INLINE Doubles operator()(Read read, std::int64_t i) const {
-        const Doubles activation = read(a + i), gradient = read(g + i);
-        if constexpr (kRectify == static_cast<int>(Rectify::gradients)) return relu(gradient) * activation;
-        const Doubles product = gradient * activation;
-        return kRectify == static_cast<int>(Rectify::product) ? relu(product) : product;
-    }
-};
-
-/// tile[p] += the sum of kGroup terms.
-template <int kGroup, class Term>
-CAMFAST_INLINE void add_group(const Term (&terms)[kGroup], std::int64_t n, double* tile) {
-    std::int64_t i = 0;
-    for (; i + kDoubleLanes <= n; i += kDoubleLanes) {
-        Doubles sum = load(tile + i);
-        for (int k = 0; k < kGroup; ++k) sum += terms[k](Whole{}, i);
-        store(tile + i, sum);
-    }
-    if (i < n) {
-        const Part part{static_cast<int>(n - i)};
-        Doubles sum = part(tile + i);
-        for (int k = 0; k < kGroup; ++k) sum += terms[k](part, i);
-        std::memcpy(tile + i, &sum, static_cast<std::size_t>(n - i) * sizeof(double));
+/// sum[p] += sum of term(read, k, p) over the channels: the terms of one vector, of positions from p on in
+/// channel k, or of channels from k on at position p where channels are adjacent; zeros where `read` gives
+/// zeros.
+template <Adjacent kAdjacent, class Term>
+CAMFAST_INLINE void add_terms(std::int64_t channels, std::int64_t positions, double* sum, Term term) {
+    constexpr std::int64_t kStep = kDoubleLanes;
+    if constexpr (kAdjacent == Adjacent::positions) {
+        const auto add_channels = [&](std::int64_t k, auto count) CAMFAST_INLINE_LAMBDA {
+            const auto add_vector = [&](auto read, std::int64_t p) CAMFAST_INLINE_LAMBDA {
+                Doubles sums = read(sum + p);
+                for (int i = 0; i < count; ++i) sums += term(read, k + i, p);
+                store_part(sum + p, sums, read.count);
+            };
+            std::int64_t p = 0;
+            for (; p + kStep <= positions; p += kStep) add_vector(Whole{}, p);
+            if (p < positions) add_vector(Part{static_cast<int>(positions - p)}, p);
+        };
+        std::int64_t k = 0;
+        for (; k + kGroup <= channels; k += kGroup) add_channels(k, Count<kGroup>{});
+        for (; k < channels; ++k) add_channels(k, Count<1>{});
+    } else {
+        const auto add_positions = [&](std::int64_t p, auto count) CAMFAST_INLINE_LAMBDA {
+            Doubles sums[count] = {};
+            std::int64_t k = 0;
+            for (; k + kStep <= channels; k += kStep)
+                for (int i = 0; i < count; ++i) sums[i] += term(Whole{}, k, p + i);
+            if (k < channels)
+                for (int i = 0; i < count; ++i)
+                    sums[i] += term(Part{static_cast<int>(channels - k)}, k, p + i);
+            for (int i = 0; i < count; ++i) sum[p + i] += total(sums[i]);
+        };
+        std::int64_t p = 0;
+        for (; p + kGroup <= positions; p += kGroup) add_positions(p, Count<kGroup>{});
+        for (; p < positions; ++p) add_positions(p, Count<1>{});
     }
 }
 
-/// Calls `make(r)` for the term of row r, in groups of kGroup rows and the rest one by one.
-template <int kGroup, class Make>
-CAMFAST_INLINE void add_rows(Make make, std::int64_t rows, std::int64_t n, double* tile) {
-    using Term = decltype(make(std::int64_t{}));
-    std::int64_t r = 0;
-    for (; r + kGroup <= rows; r += kGroup) {
-        Term terms[kGroup];
-        for (int k = 0; k < kGroup; ++k) terms[k] = make(r + k);
-        add_group<kGroup>(terms, n, tile);
-    }
-    for (; r < rows; ++r) {
-        const Term terms[1] = {make(r)};
-        add_group<1>(terms, n, tile);
-    }
+template <class T, Adjacent kAdjacent>
+void add_weighted(Tile activations, const double* weights, std::int64_t channels, std::int64_t positions,
+                  double* sum) {
+    const Source<T, kAdjacent> a(activations);
+    const PerChannel<kAdjacent> w{weights};
+    add_terms<kAdjacent>(channels, positions, sum,
+                         [a, w](auto read, std::int64_t k, std::int64_t p)
+                             CAMFAST_INLINE_LAMBDA { return a(read, k, p) * w(read, k); });
 }
 
-template <class T>
-void add_weighted(Rows a, const double* w, std::int64_t rows, std::int64_t n, double* tile) {
-    const auto* first = static_cast<const T*>(a.data);
-    const auto make = [=](std::int64_t r) { return Weighted<T>{first + r * a.stride, broadcast(w[r])}; };
-    add_rows<8>(make, rows, n, tile);
-}
-
-template <class T, int kRectify>
-void add_products(Rows a, Rows g, std::int64_t rows, std::int64_t n, double* tile) {
-    const auto* activations = static_cast<const T*>(a.data);
-    const auto* gradients = static_cast<const T*>(g.data);
-    const auto make = [=](std::int64_t r) {
-        return Product<T, kRectify>{activations + r * a.stride, gradients + r * g.stride};
-    };
-    add_rows<4>(make, rows, n, tile);
+template <class T, Adjacent kAdjacent, Rectify kRectify>
+void add_products(Tile activations, Tile gradients, std::int64_t channels, std::int64_t positions,
+                  double* sum) {
+    const Source<T, kAdjacent> a(activations), g(gradients);
+    add_terms<kAdjacent>(channels, positions, sum,
+                         [a, g](auto read, std::int64_t k, std::int64_t p) CAMFAST_INLINE_LAMBDA {
+                             const Doubles activation = a(read, k, p), gradient = g(read, k, p);
+                             if constexpr (kRectify == Rectify::gradients) return relu(gradient) * activation;
+                             if constexpr (kRectify == Rectify::product) return relu(gradient * activation);
+                             return gradient * activation;
+                         });
 }
 
 template <class T>
@@ -90,12 +77,19 @@ void write(const double* tile, std::int64_t n, bool add, bool rectify, void* tar
     }
 }
 
+template <class T, Adjacent kAdjacent>
+void fill_layout(LayoutKernels& kernels) {
+    kernels.add_weighted = add_weighted<T, kAdjacent>;
+    kernels.add_products[static_cast<int>(Rectify::none)] = add_products<T, kAdjacent, Rectify::none>;
+    kernels.add_products[static_cast<int>(Rectify::gradients)] =
+        add_products<T, kAdjacent, Rectify::gradients>;
+    kernels.add_products[static_cast<int>(Rectify::product)] = add_products<T, kAdjacent, Rectify::product>;
+}
+
 template <class T>
 void fill(TileKernels& kernels) {
-    kernels.add_weighted = add_weighted<T>;
-    kernels.add_products[0] = add_products<T, 0>;
-    kernels.add_products[1] = add_products<T, 1>;
-    kernels.add_products[2] = add_products<T, 2>;
+    fill_layout<T, Adjacent::positions>(kernels.layout[static_cast<int>(Adjacent::positions)]);
+    fill_layout<T, Adjacent::channels>(kernels.layout[static_cast<int>(Adjacent::channels)]);
     kernels.write = write<T>;
 }
 

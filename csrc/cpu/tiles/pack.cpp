@@ -6,17 +6,18 @@ namespace camfast::cpu::CAMFAST_ISA {
 namespace {
 
 template <class T>
-void pack(const void* source, std::int64_t stride_r, std::int64_t stride_p, std::int64_t rows, std::int64_t n,
-          void* packed) {
+void pack(const void* source, std::int64_t stride_k, std::int64_t stride_p, std::int64_t channels,
+          std::int64_t positions, void* packed) {
     const auto* from = static_cast<const T*>(source);
     auto* to = static_cast<T*>(packed);
-    if (stride_r == 1) {
-        for (std::int64_t p = 0; p < n; ++p)
-            for (std::int64_t r = 0; r < rows; ++r) to[r * kPackedPositions + p] = from[r + p * stride_p];
-    } else {
-        for (std::int64_t r = 0; r < rows; ++r)
-            for (std::int64_t p = 0; p < n; ++p)
-                to[r * kPackedPositions + p] = from[r * stride_r + p * stride_p];
+    for (std::int64_t k = 0; k < channels; ++k, from += stride_k, to += kPackedPositions) {
+        if (stride_p == 0) {
+            for (std::int64_t p = 0; p < positions; ++p) to[p] = *from;
+        } else if (stride_p == 1) {
+            for (std::int64_t p = 0; p < positions; ++p) to[p] = from[p];
+        } else {
+            for (std::int64_t p = 0; p < positions; ++p) to[p] = from[p * stride_p];
+        }
     }
 }
 

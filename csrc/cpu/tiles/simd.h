@@ -71,8 +71,15 @@ CAMFAST_INLINE FloatsHalf to_floats(const float* source) {
 }
 
 CAMFAST_INLINE FloatsHalf to_floats(const BFloat16* source) {
-    const auto bits = load_as<ShortsQuarter>(source);
-    return reinterpret_cast<FloatsHalf>(__builtin_convertvector(bits, WordsHalf) << 16);
+#if defined(__AVX512F__)
+    const auto words = reinterpret_cast<WordsHalf>(_mm256_cvtepu16_epi32(load_as<__m128i>(source)));
+#elif defined(__AVX2__)
+    const auto words = reinterpret_cast<WordsHalf>(
+        _mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(source))));
+#else
+    const auto words = __builtin_convertvector(load_as<ShortsQuarter>(source), WordsHalf);
+#endif
+    return reinterpret_cast<FloatsHalf>(words << 16);
 }
 
 CAMFAST_INLINE FloatsHalf to_floats(const Float16* source) {
@@ -92,10 +99,32 @@ CAMFAST_INLINE FloatsHalf to_floats(const Float16* source) {
 #endif
 }
 
+// g++ 12 takes __builtin_convertvector between vectors of different size apart into halves; the intrinsics
+// are one instruction each.
+CAMFAST_INLINE Doubles widen(FloatsHalf v) {
+#if defined(__AVX512F__)
+    return _mm512_maskz_cvtps_pd(0xff, v);
+#elif defined(__AVX2__)
+    return _mm256_cvtps_pd(v);
+#else
+    return __builtin_convertvector(v, Doubles);
+#endif
+}
+
+CAMFAST_INLINE FloatsHalf narrow(Doubles v) {
+#if defined(__AVX512F__)
+    return _mm512_maskz_cvtpd_ps(0xff, v);
+#elif defined(__AVX2__)
+    return _mm256_cvtpd_ps(v);
+#else
+    return __builtin_convertvector(v, FloatsHalf);
+#endif
+}
+
 /// kDoubleLanes elements as float64.
 template <class T>
 CAMFAST_INLINE Doubles load(const T* source) {
-    return __builtin_convertvector(to_floats(source), Doubles);
+    return widen(to_floats(source));
 }
 CAMFAST_INLINE Doubles load(const double* source) {
     return load_as<Doubles>(source);
@@ -104,6 +133,11 @@ CAMFAST_INLINE Doubles load(const double* source) {
 /// The first `count` of them, zeros behind.
 template <class T>
 CAMFAST_INLINE Doubles load_part(const T* source, int count) {
+#if defined(__AVX512F__)
+    const auto mask = static_cast<__mmask8>((1u << count) - 1);
+    if constexpr (sizeof(T) == 8) return _mm512_maskz_loadu_pd(mask, source);
+    if constexpr (sizeof(T) == 4) return widen(_mm256_maskz_loadu_ps(mask, source));
+#endif
     T lanes[kDoubleLanes] = {};
     std::memcpy(lanes, source, static_cast<std::size_t>(count) * sizeof(T));
     return load(lanes);
@@ -111,6 +145,7 @@ CAMFAST_INLINE Doubles load_part(const T* source, int count) {
 
 /// Reads whole vectors.
 struct Whole {
+    static constexpr int count = kDoubleLanes;
     template <class T>
     CAMFAST_INLINE Doubles operator()(const T* source) const {
         return load(source);
@@ -131,6 +166,15 @@ CAMFAST_INLINE void store(T* target, V v) {
     std::memcpy(target, &v, sizeof v);
 }
 
+/// The first `count` lanes.
+CAMFAST_INLINE void store_part(double* target, Doubles v, int count) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_pd(target, static_cast<__mmask8>((1u << count) - 1), v);
+#else
+    std::memcpy(target, &v, static_cast<std::size_t>(count) * sizeof(double));
+#endif
+}
+
 CAMFAST_INLINE Doubles broadcast(double value) {
     return Doubles{} + value;
 }
@@ -145,11 +189,18 @@ CAMFAST_INLINE Doubles absolute(Doubles v) {
 }
 
 CAMFAST_INLINE double total(Doubles v) {
-    double lanes[kDoubleLanes];
-    std::memcpy(lanes, &v, sizeof lanes);
-    for (int width = kDoubleLanes / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-    return lanes[0];
+#if defined(__AVX512F__)
+    const __m256d half =
+        __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+#elif defined(__AVX2__)
+    const __m256d half = v;
+#endif
+#if defined(__AVX2__)
+    const __m128d pair = _mm_add_pd(_mm256_castpd256_pd128(half), _mm256_extractf128_pd(half, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(pair, _mm_unpackhi_pd(pair, pair)));
+#else
+    return v[0] + v[1];
+#endif
 }
 
 }  // namespace camfast::cpu::CAMFAST_ISA

@@ -8,38 +8,49 @@
 
 namespace camfast::cpu {
 
-/// Positions of a packed row, and channels packed at a time: a packed tile of float32 fits the first-level
-/// cache.
-constexpr std::int64_t kPackedPositions = 256;
-constexpr std::int64_t kPackedChannels = 16;
+/// What lies side by side in memory.
+enum class Adjacent : int { positions = 0, channels = 1 };
 
-/// Rows of a tile: row r starts `r * stride` elements behind `data`, its positions are adjacent.
-struct Rows {
+/// Elements of some channels and positions. Where positions are adjacent, channel k starts `k * stride`
+/// elements behind `data`; where channels are, position p does at `p * stride`.
+struct Tile {
     const void* data;
     std::int64_t stride;
 };
 
-/// Loops for one element type T; results are of type R: float, or double for double. Sums run in float for a
-/// few hundred elements at most and are then added up in double.
+/// A packed tile has adjacent positions, and as many channels and positions at most: float32 fits the
+/// first-level cache.
+constexpr std::int64_t kPackedPositions = 256;
+constexpr std::int64_t kPackedChannels = 16;
+
+/// Sums over tiles of one layout and element type. Elements are widened to float64 in registers, so that
+/// products are exact for every narrower type and sums hardly round: memory is still what they wait for.
+struct LayoutKernels {
+    /// sum[k] += sum_p A[k, p];  sum_abs[k] += sum_p |A[k, p]|
+    void (*activation_sums)(Tile a, std::int64_t channels, std::int64_t positions, double* sum,
+                            double* sum_abs);
+    /// sum[k] += sum_p G[k, p]
+    void (*gradient_sums)(Tile g, std::int64_t channels, std::int64_t positions, double* sum);
+    /// sum[k] += sum_p A[k, p] G[k, p]
+    void (*product_sums)(Tile a, Tile g, std::int64_t channels, std::int64_t positions, double* sum);
+    /// sum[k] += sum_p alpha G, alpha = 1 / (2 + S_k G) where G > 0, else 0; true where 2 + S_k G < 2e-4 was
+    /// met.
+    bool (*alpha_sums)(Tile g, const double* activation_sum, std::int64_t channels, std::int64_t positions,
+                       double* sum);
+    /// sum[p] += sum_k w[k] A[k, p]
+    void (*add_weighted)(Tile a, const double* w, std::int64_t channels, std::int64_t positions, double* sum);
+    /// sum[p] += sum_k rectified(A[k, p] G[k, p]); the index is a Rectify
+    void (*add_products[3])(Tile a, Tile g, std::int64_t channels, std::int64_t positions, double* sum);
+};
+
+/// Loops for one element type T; results are of type R: float, or double for double.
 struct TileKernels {
-    /// sum[r] += sum_p A[r, p];  sum_abs[r] += sum_p |A[r, p]|
-    void (*activation_sums)(Rows a, std::int64_t rows, std::int64_t n, double* sum, double* sum_abs);
-    /// sum[r] += sum_p G[r, p]
-    void (*gradient_sums)(Rows g, std::int64_t rows, std::int64_t n, double* sum);
-    /// sum[r] += sum_p A[r, p] G[r, p]
-    void (*product_sums)(Rows a, Rows g, std::int64_t rows, std::int64_t n, double* sum);
-    /// sum[r] += sum_p alpha G, alpha = 1 / (2 + S_r G) where G > 0, else 0; true where a 2 + S_r G < 2e-4
-    /// was met.
-    bool (*alpha_sums)(Rows g, const double* activation_sum, std::int64_t rows, std::int64_t n, double* sum);
-    /// tile[p] += sum_r w[r] A[r, p]
-    void (*add_weighted)(Rows a, const double* w, std::int64_t rows, std::int64_t n, double* tile);
-    /// tile[p] += sum_r rectified(A[r, p] G[r, p]); the index is a Rectify
-    void (*add_products[3])(Rows a, Rows g, std::int64_t rows, std::int64_t n, double* tile);
-    /// out[p] = (add ? out[p] : 0) + tile[p], rectified where `relu`; out of type R
-    void (*write)(const double* tile, std::int64_t n, bool add, bool relu, void* out);
-    /// packed[r * kPackedPositions + p] = source[r * stride_r + p * stride_p]
-    void (*pack)(const void* source, std::int64_t stride_r, std::int64_t stride_p, std::int64_t rows,
-                 std::int64_t n, void* packed);
+    LayoutKernels layout[2];  ///< by Adjacent
+    /// out[p] = (add ? out[p] : 0) + sum[p], rectified where `relu`; out of type R
+    void (*write)(const double* sum, std::int64_t n, bool add, bool relu, void* out);
+    /// packed[k * kPackedPositions + p] = source[k * stride_k + p * stride_p]
+    void (*pack)(const void* source, std::int64_t stride_k, std::int64_t stride_p, std::int64_t channels,
+                 std::int64_t positions, void* packed);
     /// out[i] = source[i] as R
     void (*convert)(const void* source, std::int64_t n, void* out);
     /// out[x] = sum_t weight[t * stride + x] line[index[t * stride + x]]; all of type R

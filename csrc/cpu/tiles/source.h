@@ -1,0 +1,40 @@
+/// Reading tiles of either layout in vectors.
+#pragma once
+
+#include "cpu/tiles/simd.h"
+#include "cpu/tiles/tiles.h"
+
+namespace camfast::cpu::CAMFAST_ISA {
+
+template <int kCount>
+struct Count {
+    constexpr operator int() const { return kCount; }
+};
+
+/// Vector of a tile at channel k and position p, along whichever of the two is adjacent.
+template <class T, Adjacent kAdjacent>
+struct Source {
+    const T* data;
+    std::int64_t stride;
+
+    explicit Source(Tile tile) : data(static_cast<const T*>(tile.data)), stride(tile.stride) {}
+
+    template <class Read>
+    CAMFAST_INLINE Doubles operator()(Read read, std::int64_t k, std::int64_t p) const {
+        return read(data + (kAdjacent == Adjacent::positions ? k * stride + p : k + p * stride));
+    }
+};
+
+/// Vector of numbers of which each channel has one.
+template <Adjacent kAdjacent>
+struct PerChannel {
+    const double* values;
+
+    template <class Read>
+    CAMFAST_INLINE Doubles operator()(Read read, std::int64_t k) const {
+        if constexpr (kAdjacent == Adjacent::positions) return broadcast(values[k]);
+        return read(values + k);
+    }
+};
+
+}  // namespace camfast::cpu::CAMFAST_ISA
