@@ -68,8 +68,9 @@ def _explain_image(options: argparse.Namespace) -> None:
     from camfast.scan.output import staged
 
     picture = _read_image(options.image)
-    loaded, layer, labels = network.load_network(options)
+    loaded, layer = network.load_network(options)
     inputs = _preprocess(options, loaded.preprocess)(picture).to(options.device)
+    labels = network.labels_for(options, loaded, inputs)
     height, width = picture.height, picture.width
     if options.sigma is not None:  # given for the network's input, and the map is drawn on the picture
         ratios = (height / inputs.shape[2], width / inputs.shape[3])
@@ -93,8 +94,9 @@ def _explain_volume(options: argparse.Namespace) -> None:
 
     source = read_volume(options.image)
     values = _values(source, options)
-    loaded, layer, labels = network.load_network(options)
+    loaded, layer = network.load_network(options)
     inputs = torch.from_numpy(values)[None, None].to(options.device)
+    labels = network.labels_for(options, loaded, inputs)
     facts, maps = _explained(options, loaded.module, layer, labels, inputs, size=None)
     several = facts["several"]
     if several and options.out.suffix != ".zarr":

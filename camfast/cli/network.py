@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from camfast.errors import CamfastError, InputError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from camfast.engine import Explainer
     from camfast.models import Loaded
 
@@ -42,8 +44,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--backend", help="kernels to use (default: the best that runs; camfast info lists them)")
 
 
-def load_network(options: argparse.Namespace) -> "tuple[Loaded, str, tuple[str, ...] | None]":
-    """Load the model; return it with the name of its layer and its labels."""
+def load_network(options: argparse.Namespace) -> "tuple[Loaded, str]":
+    """Load the model; return it with the name of the layer to explain."""
     import torch
 
     from camfast import models
@@ -56,7 +58,36 @@ def load_network(options: argparse.Namespace) -> "tuple[Loaded, str, tuple[str, 
         loaded.module.to(torch.device(options.device))
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {options.device} cannot be used: {first_line(error)}") from None
-    return loaded, layer, loaded.labels if options.labels is None else read_labels(options.labels)
+    return loaded, layer
+
+
+def labels_for(options: argparse.Namespace, loaded: "Loaded", example: "Tensor") -> tuple[str, ...] | None:
+    """Names of the classes: those of ``--labels``, or the ones the weights come with.
+
+    A first line "background" is dropped where it is one name too many, as in lists made for TensorFlow.
+
+    Raises
+    ------
+    InputError
+        If the file names another number of classes than the network has.
+    """
+    import torch
+
+    if options.labels is None:
+        return loaded.labels
+    labels = read_labels(options.labels)
+    try:
+        with torch.no_grad():
+            classes = loaded.module(example).shape[1]
+    except (RuntimeError, AttributeError, IndexError):
+        return labels  # what is wrong here is said where the network is explained
+    if len(labels) == classes + 1 and labels[0].lower() == "background":
+        return labels[1:]
+    if len(labels) != classes:
+        raise InputError(
+            f"{options.labels}: names {len(labels)} classes and the network has {classes}; give one a line"
+        )
+    return labels
 
 
 def make_explainer(options: argparse.Namespace, module: Any, layer: str, **more: Any) -> "Explainer":
@@ -107,9 +138,13 @@ def target_of(text: str, labels: Sequence[str] | None) -> int | str | list[int]:
 
 
 def _class_of(text: str, labels: Sequence[str] | None) -> int | None:
+    """Index of a class given by number, label, or one of a label's synonyms that no other label has."""
     if labels and text in labels:
         return list(labels).index(text)
-    return int(text) if text.isascii() and text.isdigit() else None
+    if text.isascii() and text.isdigit():
+        return int(text)
+    found = [index for index, label in enumerate(labels or ()) if text in label.split(", ")]
+    return found[0] if len(found) == 1 else None
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -60,6 +60,8 @@ def run(options: argparse.Namespace) -> None:
             raise InputError(f"{flag}: {sentence}")
     if options.trunk == "shared":
         raise InputError("--trunk shared is not available in this version; use --trunk exact")
+    import torch
+
     from camfast.scan.files import output_format
     from camfast.scan.output import check_output
     from camfast.scan.plan import plan_windows
@@ -68,11 +70,12 @@ def run(options: argparse.Namespace) -> None:
     for path in outputs:
         output_format(path)
         check_output(path, overwrite=options.overwrite)
-    loaded, layer, labels = network.load_network(options)
+    loaded, layer = network.load_network(options)
     model_apix = loaded.voxel_angstrom if options.model_apix is None else options.model_apix
     volumes = [_volume(path, options.apix, model_apix) for path in options.tomograms]
     plans = [plan_windows(volume.shape, options.window, options.stride) for volume in volumes]
-    target = network.target_of(options.target, labels)
+    example = torch.zeros(1, 1, *plans[0].window, device=options.device)
+    target = network.target_of(options.target, network.labels_for(options, loaded, example))
     explainer = network.make_explainer(options, loaded.module, layer)
     results = []
     for volume, plan, path in zip(volumes, plans, outputs, strict=True):

@@ -1,0 +1,75 @@
+"""The command line in this process, small weights for it, and a small tomogram."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+import torch
+
+from camfast import cli, models
+
+
+@dataclass
+class Ran:
+    """What a command gave back."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def camfast(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run the command line with these arguments."""
+
+    def run(*arguments: object) -> Ran:
+        try:
+            code = cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def refused(camfast: Callable[..., Ran], tmp_path: Path) -> Callable[..., str]:
+    """Run a command that has to end with exit code 2, one line on standard error, and no new file; return the line."""
+
+    def run(*arguments: object) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        ran = camfast(*arguments)
+        assert ran.code == 2, ran.err
+        assert ran.out == ""
+        assert re.fullmatch(r"camfast: error: [^\n]+\n", ran.err), ran.err
+        assert sorted(tmp_path.rglob("*")) == before
+        return ran.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small CNN-2 with random weights: windows of 16 voxels, cells of 8, trained for 10 Å as it says."""
+    torch.manual_seed(5)
+    shape = {"classes": 4, "width": 2, "hidden": 8, "side": 16}
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    labels = ["ball", "rod", "ring", "nothing"]
+    models.save_weights(path, models.cnn2(**shape), arguments=shape, labels=labels, voxel_angstrom=10.0)
+    return path
+
+
+@pytest.fixture
+def tomogram(tmp_path: Path) -> Path:
+    """A volume of 20 × 24 × 28 voxels of 10 Å."""
+    path = tmp_path / "tomo.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(np.random.default_rng(0).normal(size=(20, 24, 28)).astype(np.float32))
+        file.set_volume()
+        file.voxel_size = 10.0
+    return path
