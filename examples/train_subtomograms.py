@@ -43,8 +43,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--snr", type=float, default=1.0, help="nominal signal-to-noise ratio")
     add("--size", type=int, nargs=3, default=(64, 192, 192), metavar=("D", "H", "W"), help="tomogram in voxels")
     add("--particles", type=int, default=112, help="particles in a tomogram")
-    add("--jitter", type=int, default=4, help="farthest a particle of a window is from its centre, on each axis")
-    add("--clearance", type=int, default=6, help="nearest a particle of a window of nothing is, on one axis at least")
+    add("--jitter", type=int, default=5, help="farthest a particle of a window is from its centre, on each axis")
+    add("--clearance", type=int, default=8, help="nearest a particle of a window of nothing is, on one axis at least")
     add("--repeats", type=int, default=4, help="windows around each particle")
     add("--epochs", type=int, default=60)
     add("--tomograms", type=int, default=8, help="fresh tomograms an epoch")
@@ -58,57 +58,64 @@ def parse_arguments() -> argparse.Namespace:
     add("--quick", action="store_true", help="seconds instead of an hour, to see that everything runs")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.epochs, arguments.tomograms, arguments.test_tomograms = 1, 1, 1
+        arguments.epochs, arguments.tomograms, arguments.test_tomograms = 2, 1, 1
         arguments.size, arguments.particles = (48, 96, 96), 16
     return arguments
 
 
 def windows(
     data: Tomogram, generator: np.random.Generator, arguments: argparse.Namespace
-) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """Cut windows around each particle that a window can reach, and one of nothing for four of them."""
-    side, repeats = arguments.side, arguments.repeats
+) -> Iterator[tuple[NDArray[np.float32], int, NDArray[np.bool_]]]:
+    """Cut windows around each particle that a window can reach, and one of nothing for four of them.
+
+    With each window come its class and which scores it judges: a particle in the outskirts of a window says neither
+    yes nor no to its class, so that overlapping windows of a scan do not contradict each other.
+    """
+    side = arguments.side
     volume = (data.data - data.data.mean(dtype=np.float64)) / data.data.std(dtype=np.float64)
     last = np.asarray(volume.shape) - side
     starts = np.asarray([particle.centre for particle in data.particles]) - (side - 1) / 2
-    for particle, start in zip(data.particles, starts, strict=True):
+    classes = np.asarray([particle.class_index for particle in data.particles])
+
+    def cut(start: NDArray[np.int64], label: int) -> tuple[NDArray[np.float32], int, NDArray[np.bool_]]:
+        window = volume[tuple(slice(s, s + side) for s in start)]
+        judged = np.ones(len(LABELS), bool)
+        judged[classes[np.abs(starts - start).max(axis=1) < side / 2]] = False
+        judged[label] = True
+        return np.flip(window, TURNS[generator.integers(4)]).astype(np.float32), label, judged
+
+    for label, start in zip(classes.tolist(), starts, strict=True):
         low = np.maximum(np.ceil(start - arguments.jitter), 0).astype(int)
         high = np.minimum(np.floor(start + arguments.jitter), last).astype(int)
-        for _ in range(repeats if (low <= high).all() else 0):
-            yield _turned(volume, generator.integers(low, high, endpoint=True), side, generator), particle.class_index
-    for _ in range(repeats * len(data.particles) // 4):
+        for _ in range(arguments.repeats if (low <= high).all() else 0):
+            yield cut(generator.integers(low, high, endpoint=True), label)
+    for _ in range(arguments.repeats * len(classes) // 4):
         start = generator.integers(0, last, endpoint=True)
         if (np.abs(starts - start).max(axis=1) > arguments.clearance).all():
-            yield _turned(volume, start, side, generator), NOTHING
+            yield cut(start, NOTHING)
 
 
-def _turned(
-    volume: NDArray[np.float64], start: NDArray[np.int64], side: int, generator: np.random.Generator
-) -> NDArray[np.float32]:
-    window = volume[tuple(slice(s, s + side) for s in start)]
-    return np.flip(window, TURNS[generator.integers(4)]).astype(np.float32)
-
-
-def simulate(arguments: argparse.Namespace, stream: int, epoch: int, count: int) -> tuple[Tensor, Tensor]:
-    """Simulate tomograms and cut them: windows (N, 1, side, side, side) in random order, and their classes (N,)."""
-    pairs = []
+def simulate(arguments: argparse.Namespace, stream: int, epoch: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Simulate tomograms and cut them: windows (N, 1, *S) in random order, classes (N,), judged scores (N, C)."""
+    cut = []
     for index in range(count):
         generator = np.random.default_rng([arguments.seed, stream, epoch, index])
         data = tomogram(tuple(arguments.size), arguments.particles, seed=generator, snr=arguments.snr)
-        pairs += windows(data, generator, arguments)
-    order = np.random.default_rng([arguments.seed, stream, epoch]).permutation(len(pairs))
-    inputs = torch.from_numpy(np.stack([pairs[index][0] for index in order]))[:, None]
-    return inputs, torch.tensor([pairs[index][1] for index in order])
+        cut += windows(data, generator, arguments)
+    order = np.random.default_rng([arguments.seed, stream, epoch]).permutation(len(cut))
+    inputs, classes, judged = zip(*(cut[index] for index in order), strict=True)
+    return torch.from_numpy(np.stack(inputs))[:, None], torch.tensor(classes), torch.from_numpy(np.stack(judged))
 
 
-def one_against_rest(scores: Tensor, target: Tensor) -> Tensor:
-    """Logistic loss of each class against all others, summed over classes and averaged over samples.
+def one_against_rest(scores: Tensor, target: Tensor, judged: Tensor) -> Tensor:
+    """Logistic loss of each class against all others, summed over the judged scores and averaged over samples.
 
     Softmax fixes differences of scores only. A map explains one score, so each score alone has to say yes or no: above
     0 for its class, below 0 for every other.
     """
     wanted = nn.functional.one_hot(target, scores.shape[1]).to(scores.dtype)
-    return nn.functional.binary_cross_entropy_with_logits(scores, wanted, reduction="sum") / len(scores)
+    losses = nn.functional.binary_cross_entropy_with_logits(scores, wanted, reduction="none")
+    return (losses * judged).sum() / len(scores)
 
 
 def train(module: nn.Module, arguments: argparse.Namespace) -> None:
@@ -129,17 +136,17 @@ def train(module: nn.Module, arguments: argparse.Namespace) -> None:
     for epoch in progress:
         for group in optimizer.param_groups:
             group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * epoch / arguments.epochs))
-        inputs, classes = simulate(arguments, TRAINING, epoch, arguments.tomograms)
-        total, correct = 0.0, 0
-        for batch, target in zip(inputs.split(arguments.batch), classes.split(arguments.batch), strict=True):
+        simulated = simulate(arguments, TRAINING, epoch, arguments.tomograms)
+        count, total, correct = len(simulated[0]), 0.0, 0
+        for batch, target, judged in zip(*(part.split(arguments.batch) for part in simulated), strict=True):
             scores = module(batch.contiguous(memory_format=torch.channels_last_3d))
-            loss = one_against_rest(scores, target)
+            loss = one_against_rest(scores, target, judged)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             total += loss.item() * len(target)
             correct += int((scores.argmax(dim=1) == target).sum())
-        progress.set_postfix(loss=f"{total / len(inputs):.3f}", accuracy=f"{correct / len(inputs):.3f}")
+        progress.set_postfix(loss=f"{total / count:.3f}", accuracy=f"{correct / count:.3f}")
         if arguments.checkpoint:
             arguments.checkpoint.parent.mkdir(parents=True, exist_ok=True)
             state = {"module": module.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epoch + 1}
@@ -148,11 +155,11 @@ def train(module: nn.Module, arguments: argparse.Namespace) -> None:
 
 def test(module: nn.Module, arguments: argparse.Namespace) -> tuple[float, dict[str, float], int]:
     """Give the share of windows classified correctly, overall and by class, on tomograms never trained on."""
-    inputs, classes = simulate(arguments, TEST, 0, arguments.test_tomograms)
+    inputs, classes, _ = simulate(arguments, TEST, 0, arguments.test_tomograms)
     with torch.no_grad():
         predicted = torch.cat([module(batch).argmax(dim=1) for batch in inputs.split(arguments.batch)])
     correct = (predicted == classes).double()
-    by_class = {label: float(correct[classes == index].mean()) for index, label in enumerate(LABELS)}
+    by_class = {LABELS[index]: float(correct[classes == index].mean()) for index in classes.unique().tolist()}
     return float(correct.mean()), by_class, len(inputs)
 
 
