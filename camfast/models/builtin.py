@@ -53,9 +53,9 @@ BUILTINS: dict[str, Builtin] = {
         preprocess=Preprocess((227, 227), "BGR", 1.0, (104.0, 117.0, 123.0), resample="bicubic"),
     ),
     "subtomogram_demo": Builtin(
-        cnn1.cnn1,
+        cnn2.cnn2,
         "maxpool2",
-        cnn1.arguments_of,
+        cnn2.arguments_of,
         weights=Path(__file__).parent / "weights" / "subtomogram_demo.safetensors",
     ),
     "unet": Builtin(unet.unet, "bottleneck", unet.arguments_of),

@@ -20,12 +20,12 @@ def _bar(a: Array, b: Array, c: Array, half_length: float, radius: float) -> Arr
 
 
 def _arm(points: tuple[Array, Array, Array], direction: tuple[float, float, float], length: float) -> Array:
-    """Signed distance to a round-ended arm of radius 2.2 from the centre outwards."""
+    """Signed distance to a round-ended arm of radius 3 from the centre outwards."""
     unit = np.asarray(direction) / np.linalg.norm(direction)
     along = sum(p * u for p, u in zip(points, unit, strict=True))
     nearest = np.clip(along, 0, length)
     squares = [(p - nearest * u) ** 2 for p, u in zip(points, unit, strict=True)]
-    return np.asarray(np.sqrt(np.sum(squares, axis=0)) - 2.2)
+    return np.asarray(np.sqrt(np.sum(squares, axis=0)) - 3.0)
 
 
 def _ball(z: Array, y: Array, x: Array) -> Array:
@@ -37,7 +37,7 @@ def _barrel(z: Array, y: Array, x: Array) -> Array:
 
 
 def _cross(z: Array, y: Array, x: Array) -> Array:
-    return np.minimum(_bar(x, y, z, 8.0, 2.2), _bar(y, x, z, 8.0, 2.2))
+    return np.minimum(_bar(x, y, z, 8.5, 2.0), _bar(y, x, z, 8.5, 2.0))
 
 
 def _dumbbell(z: Array, y: Array, x: Array) -> Array:
@@ -59,7 +59,7 @@ def _shell(z: Array, y: Array, x: Array) -> Array:
 
 def _tetrapod(z: Array, y: Array, x: Array) -> Array:
     corners = ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
-    return np.min([_arm((z, y, x), corner, 8.3) for corner in corners], axis=0)  # type: ignore[no-any-return]
+    return np.min([_arm((z, y, x), corner, 7.5) for corner in corners], axis=0)  # type: ignore[no-any-return]
 
 
 SHAPES: dict[str, Distance] = {
