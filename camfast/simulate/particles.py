@@ -138,26 +138,35 @@ def pack(radii: Sequence[float], size: tuple[int, int, int], gap: float, generat
     centres = np.zeros((len(radii), 3))
     placed: list[int] = []
     for index in sorted(range(len(radii)), key=lambda i: -radii[i]):
-        low, high = np.full(3, radii[index]), np.asarray(size) - 1 - radii[index]
-        wanted = radii[index] + np.asarray(radii)[placed] + gap
-        for _ in range(200):
-            if (low > high).any():
-                break
-            trials = generator.uniform(low, high, (64, 3))
-            distances = np.linalg.norm(trials[:, None] - centres[placed], axis=2)
-            free = (distances >= wanted).all(axis=1)
-            if free.any():
-                centres[index] = trials[free.argmax()]
-                placed.append(index)
-                break
-        else:
-            low = high + 1
-        if (low > high).any():
+        distances = radii[index] + np.asarray(radii)[placed] + gap
+        centre = _free_centre(radii[index], size, centres[placed], distances, generator)
+        if centre is None:
             raise InputError(
                 f"only {len(placed)} of {len(radii)} particles found room in {size} voxels; ask for fewer, for a "
                 "larger volume or for a smaller gap"
             )
+        centres[index] = centre
+        placed.append(index)
     return [(z, y, x) for z, y, x in centres.tolist()]
+
+
+def _free_centre(
+    radius: float,
+    size: tuple[int, int, int],
+    centres: NDArray[np.float64],
+    distances: NDArray[np.float64],
+    generator: np.random.Generator,
+) -> NDArray[np.float64] | None:
+    """Try places inside the walls until one keeps its distance to every centre, or give up."""
+    low, high = np.full(3, radius), np.asarray(size) - 1 - radius
+    if (low > high).any():
+        return None
+    for _ in range(200):
+        trials = generator.uniform(low, high, (64, 3))
+        free = (np.linalg.norm(trials[:, None] - centres, axis=2) >= distances).all(axis=1)
+        if free.any():
+            return np.asarray(trials[free.argmax()])
+    return None
 
 
 def _radius(density: NDArray[np.float32]) -> float:
