@@ -1,6 +1,7 @@
 """Windows in, one coarse grid out: cutting the volume, and adding up the maps."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ class Windows:
     Parameters
     ----------
     volume
-        Read window by window; its values are checked once, at the start.
+        Read window by window (a Zarr array as a whole); its values are checked once, at the start.
     plan
         Where the windows lie.
     normalize
@@ -39,9 +40,11 @@ class Windows:
     def __init__(self, volume: Volume, plan: Plan, normalize: Normalize, *, invert: bool = False) -> None:
         if normalize not in ("volume", "window", None):
             raise InputError(f"normalize is {normalize!r}, expected 'volume', 'window' or None")
-        self.data, self.plan, self.normalize = volume.data, plan, normalize
+        # A Zarr array would unpack its chunks anew for every window that touches them.
+        self.data = volume.data if isinstance(volume.data, np.ndarray) else np.asarray(volume.data[...])
+        self.plan, self.normalize = plan, normalize
         self.sign = -1.0 if invert else 1.0
-        mean, std = statistics(volume)
+        mean, std = statistics(replace(volume, data=self.data))
         if std == 0 and normalize is not None:
             raise InputError(f"{volume.name}: every voxel is {mean:g}, so there is nothing to see; check the file")
         self.mean, self.std = (mean, std) if normalize == "volume" else (0.0, 1.0)

@@ -184,7 +184,7 @@ class _Run:
             warnings.simplefilter("ignore", IllConditionedWarning)  # said once, for all windows, at the end
             result = self.explainer(inputs, self.target)
         scores = result.scores.float().reshape(len(origins), -1)
-        return result.grid.cpu().numpy(), scores.cpu(), result.ill_conditioned.cpu().numpy()
+        return result.grid.detach().cpu().numpy(), scores.cpu(), result.ill_conditioned.cpu().numpy()
 
     def all_windows(self, batch: int, chosen: NDArray[np.bool_] | None, *, progress: bool) -> None:
         """Explain the chosen windows in batches of one size and add up their maps."""

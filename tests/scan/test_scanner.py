@@ -10,7 +10,7 @@ import zarr
 from torch import nn
 
 import camfast
-from camfast.scan import Volume, read_volume
+from camfast.scan import Volume, read_volume, write_volumes
 from camfast.scan.plan import plan_windows
 from camfast.scan.scanner import describe, scan
 
@@ -341,3 +341,21 @@ def test_describe_counts_what_a_scan_would_take():
     facts = describe(volume, plan_windows(volume.shape, WINDOW, STRIDE), batch=5)
     assert (facts["windows"], facts["passes"], facts["padded"]) == (12, 3, [20, 12, 24])
     assert (facts["input_bytes"], facts["cam_bytes_per_target"]) == (2 * 13 * 9 * 17, 4 * 13 * 9 * 17)
+
+
+def test_every_kind_of_source_gives_the_same_map(explainer, tmp_path):
+    volume = density((13, 9, 17))
+    options = {"window": WINDOW, "stride": STRIDE, "target": 2, "progress": False}
+    expected = scan(volume, explainer, **options).cam
+    for name in ("tomo.mrc", "tomo.zarr"):
+        write_volumes(tmp_path / name, [volume], Volume(volume))
+        assert torch.equal(scan(tmp_path / name, explainer, **options).cam, expected)
+        assert torch.equal(scan(str(tmp_path / name), explainer, **options).cam, expected)
+
+
+def test_a_graph_kept_by_the_explainer_is_left_behind(explainer):
+    volume = density((12, 9, 8))
+    options = {"window": WINDOW, "stride": STRIDE, "target": 2, "progress": False}
+    result = scan(volume, explainer.replace(create_graph=True), **options)
+    assert not result.cam.requires_grad
+    close(result.cam, scan(volume, explainer, **options).cam.double().numpy())

@@ -57,7 +57,7 @@ def read_tiff(path: Path) -> Volume:
             page, metadata = file.pages[0], file.imagej_metadata or {}
             data = file.asarray()
             density = [page.tags[name].value for name in ("YResolution", "XResolution") if name in page.tags]
-    except (tifffile.TiffFileError, ValueError, IndexError, OSError) as error:
+    except (tifffile.TiffFileError, ValueError, IndexError, MemoryError, OSError) as error:
         raise InputError(f"{path}: cannot be read as TIFF ({error}); export it again, or as MRC") from None
     unit = angstrom_per(metadata.get("unit"))
     sizes = [float(metadata.get("spacing", 0.0)), *(low / high if high else 0.0 for high, low in density)]
@@ -79,7 +79,7 @@ def read_nifti(path: Path) -> Volume:
     try:
         image = nibabel.load(path)
         data = np.asarray(image.dataobj)
-    except (nibabel.filebasedimages.ImageFileError, ValueError, EOFError, OSError) as error:
+    except (nibabel.filebasedimages.ImageFileError, ValueError, EOFError, MemoryError, OSError) as error:
         raise InputError(f"{path}: cannot be read as NIfTI ({error}); copy or export the file again") from None
     unit = angstrom_per(image.header.get_xyzt_units()[0])
     if data.ndim == 4 and data.shape[3] == 1:
