@@ -25,6 +25,7 @@ LABELS = (*SHAPES, "nothing")
 NOTHING = len(SHAPES)
 ARCHITECTURES = {"cnn1": cnn1, "cnn2": cnn2}
 TRAINING, TEST = 0, 1
+RATES = {"sgd": 0.01, "adam": 0.002}
 RECORDED = ("snr", "size", "particles", "jitter", "clearance", "repeats", "epochs", "tomograms", "test_tomograms")
 RECORDED += ("batch", "optimizer", "rate", "seed")
 # The turns by 180° about z, y and x keep the wedge and the handedness: each flips two axes.
@@ -36,27 +37,28 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--out", type=Path, required=True, help="weights to write, .safetensors")
-    add("--architecture", choices=ARCHITECTURES, default="cnn1")
-    add("--width", type=int, default=8, help="channels of the first block")
+    add("--architecture", choices=ARCHITECTURES, default="cnn2")
+    add("--width", type=int, default=16, help="channels of the first block")
     add("--hidden", type=int, default=64, help="length of the hidden dense layers")
     add("--side", type=int, default=32, help="edge of the window in voxels")
-    add("--snr", type=float, default=1.0, help="nominal signal-to-noise ratio")
+    add("--snr", type=float, default=2.0, help="nominal signal-to-noise ratio")
     add("--size", type=int, nargs=3, default=(64, 192, 192), metavar=("D", "H", "W"), help="tomogram in voxels")
     add("--particles", type=int, default=112, help="particles in a tomogram")
     add("--jitter", type=int, default=5, help="farthest a particle of a window is from its centre, on each axis")
     add("--clearance", type=int, default=8, help="nearest a particle of a window of nothing is, on one axis at least")
     add("--repeats", type=int, default=4, help="windows around each particle")
-    add("--epochs", type=int, default=60)
+    add("--epochs", type=int, default=40)
     add("--tomograms", type=int, default=8, help="fresh tomograms an epoch")
     add("--test-tomograms", type=int, default=8)
     add("--batch", type=int, default=32)
-    add("--optimizer", choices=("sgd", "adam"), default="sgd", help="sgd: momentum 0.9, Nesterov")
-    add("--rate", type=float, help="first learning rate, falling as a cosine (default: 0.01 for sgd, 0.001 for adam)")
+    add("--optimizer", choices=RATES, default="adam", help="sgd: momentum 0.9, Nesterov")
+    add("--rate", type=float, help="first learning rate, falling as a cosine (default: 0.01 for sgd, 0.002 for adam)")
     add("--seed", type=int, default=0)
     add("--threads", type=int, default=1)
     add("--checkpoint", type=Path, help="file to write after each epoch, and to go on from where it exists")
     add("--quick", action="store_true", help="seconds instead of an hour, to see that everything runs")
     arguments = parser.parse_args()
+    arguments.rate = arguments.rate or RATES[arguments.optimizer]
     if arguments.quick:
         arguments.epochs, arguments.tomograms, arguments.test_tomograms = 2, 1, 1
         arguments.size, arguments.particles = (48, 96, 96), 16
@@ -121,11 +123,9 @@ def one_against_rest(scores: Tensor, target: Tensor, judged: Tensor) -> Tensor:
 def train(module: nn.Module, arguments: argparse.Namespace) -> None:
     """Fit the network on fresh tomograms, going on from a checkpoint where there is one."""
     if arguments.optimizer == "sgd":
-        rate = arguments.rate or 0.01
-        optimizer = torch.optim.SGD(module.parameters(), rate, momentum=0.9, nesterov=True)
+        optimizer = torch.optim.SGD(module.parameters(), arguments.rate, momentum=0.9, nesterov=True)
     else:
-        rate = arguments.rate or 0.001
-        optimizer = torch.optim.Adam(module.parameters(), rate)
+        optimizer = torch.optim.Adam(module.parameters(), arguments.rate)
     first = 0
     if arguments.checkpoint and arguments.checkpoint.exists():
         state = torch.load(arguments.checkpoint, weights_only=True)
@@ -135,7 +135,7 @@ def train(module: nn.Module, arguments: argparse.Namespace) -> None:
     progress = tqdm(range(first, arguments.epochs), initial=first, total=arguments.epochs, unit="epoch")
     for epoch in progress:
         for group in optimizer.param_groups:
-            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * epoch / arguments.epochs))
+            group["lr"] = arguments.rate * 0.5 * (1 + math.cos(math.pi * epoch / arguments.epochs))
         simulated = simulate(arguments, TRAINING, epoch, arguments.tomograms)
         count, total, correct = len(simulated[0]), 0.0, 0
         for batch, target, judged in zip(*(part.split(arguments.batch) for part in simulated), strict=True):
