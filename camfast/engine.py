@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from camfast import layers, methods, ops
-from camfast.capture import CaptureOptions, Extract, resolve_size, spatial_size
+from camfast.capture import resolve_size, spatial_size
 from camfast.explanation import Explanation, assemble
 from camfast.gradients import target_gradients
 from camfast.ops import FusedCam
+from camfast.ops.checks import check_out
 from camfast.ops.forms import Centres, Gain, Upsample
 from camfast.passes import Pass, run
+from camfast.recorder import CaptureOptions, Extract, plain
 from camfast.targets import Target, select
 from camfast.upsample import Upsampling
 
@@ -97,6 +99,8 @@ class Explainer:
         self.method = method
         self.relu = form.relu if relu is None else relu
         self.size = size
+        if size == "grid" and sigma is None:
+            upsample = upsample or "linear"  # nothing is upsampled: the method's own Gaussians need no sigma here
         self.upsampling = Upsampling(upsample or form.upsample, sigma, gain, centres)
         if fuse not in (None, "mean", "max"):
             raise ValueError(f"fuse must be None, 'mean' or 'max', found {fuse!r}")
@@ -157,6 +161,8 @@ class Explainer:
         if not create_graph:
             shaped = {name: A.detach() for name, A in shaped.items()}
             for name, A in shaped.items():
+                lead = (len(A),) if targets is None else (len(A), targets)
+                check_out(out, lead, tuple(sizes[name] or A.shape[2:]), (A,))
                 parts[name] = ops.allocate(A, self.method, sizes[name], targets=targets, maps=out)
         pieces: dict[str, list[FusedCam]] = {name: [] for name in shaped}
         gradients = target_gradients(
@@ -164,7 +170,7 @@ class Explainer:
         )
         for part, by_layer in gradients:
             for (name, A), raw in zip(shaped.items(), by_layer, strict=True):
-                G = raw if self.options.reshape is None else torch.stack([self._shaped(name, g) for g in raw])
+                G = plain(raw) if self.options.reshape is None else torch.stack([self._shaped(name, g) for g in raw])
                 whole = parts.get(name)
                 outputs = whole.targets(part) if whole is not None and selection.many else whole
                 piece = ops.fused_cam_parts(
@@ -179,7 +185,7 @@ class Explainer:
 
     def _shaped(self, name: str, tensor: Tensor) -> Tensor:
         """An activation or gradient as (N, C, *S)."""
-        shaped = tensor if self.options.reshape is None else self.options.reshape(tensor)
+        shaped = plain(tensor if self.options.reshape is None else self.options.reshape(tensor))
         if not 3 <= shaped.ndim <= 5:
             raise ValueError(
                 f"the activation of layer {name!r} has the shape {tuple(shaped.shape)}, expected (N, C, *S) with one "

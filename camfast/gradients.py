@@ -49,6 +49,8 @@ def target_gradients(
         keep = retain_graph or create_graph or part.stop < targets
         try:
             gradients = _differentiate(values, activations, part, keep, create_graph)
+        except CaptureError:
+            raise
         except RuntimeError as error:
             if part.stop - part.start > 1:
                 chunk = 1  # an operation of the head has no batched derivative
@@ -86,7 +88,8 @@ def _all_used(found: Sequence[Tensor | None]) -> list[Tensor]:
     if any(gradient is None for gradient in found):
         raise CaptureError(
             "the scores don't depend on the layer by a graph that can be followed: the layer is inside a re-entrant "
-            "checkpoint (use_reentrant=False helps), behind a detach, or has no part in this target"
+            "checkpoint (use_reentrant=False helps), behind a detach, or has no part in this target, or layer_output= "
+            "makes a tensor that nothing follows"
         )
     return [gradient for gradient in found if gradient is not None]
 

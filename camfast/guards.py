@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -13,30 +13,67 @@ from camfast import layers
 
 @contextmanager
 def model_untouched(model: nn.Module) -> Iterator[None]:
-    """Run a model's Python code eagerly, and undo what a forward pass does to buffers and autocast's cache."""
-    with ExitStack() as stack:
-        stack.enter_context(_buffers_restored(model))
-        stack.enter_context(_no_autocast_cache())
-        stack.enter_context(_eager() if layers.is_compiled_inside(model) else nullcontext())
+    """Run a model's Python code eagerly, and keep what a run does to buffers and autocast's cache from the model."""
+    with _buffers(model), _no_autocast_cache(), eager(model):
         yield
 
 
-@contextmanager
-def _buffers_restored(model: nn.Module) -> Iterator[None]:
-    """Put back buffers that a forward pass may change: in training mode, or of modules that torch doesn't define."""
-    saved: list[tuple[nn.Module, str, Tensor, Tensor]] = []
-    for module in model.modules():
-        if module.training or not type(module).__module__.startswith("torch.nn."):
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    saved.append((module, name, buffer, buffer.detach().clone()))
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for module, name, buffer, values in saved:
+def eager(model: nn.Module) -> AbstractContextManager[None]:
+    """Run the parts of a model that are compiled by their Python code."""
+    return _eager() if layers.is_compiled_inside(model) else nullcontext()
+
+
+class _BufferCopies:
+    """Stands copies in for buffers that a run may change: in training mode, or of modules that torch doesn't define.
+
+    The buffers themselves are never written to, and graphs that the caller holds on them stay valid. Copies are shared
+    by the threads that run a module at the same time: the first in makes them, the last out puts the buffers back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users: dict[nn.Module, int] = {}
+        self._copied: dict[nn.Module, dict[str, tuple[Tensor, Tensor]]] = {}
+
+    @contextmanager
+    def __call__(self, model: nn.Module) -> Iterator[None]:
+        modules = [module for module in model.modules() if module._buffers and _may_change_buffers(module)]
+        with self._lock:
+            copies: dict[int, Tensor] = {}  # a buffer that two modules share gets one copy
+            for module in modules:
+                self._enter(module, copies)
+        try:
+            yield
+        finally:
+            with self._lock:
+                for module in modules:
+                    self._leave(module)
+
+    def _enter(self, module: nn.Module, copies: dict[int, Tensor]) -> None:
+        self._users[module] = self._users.get(module, 0) + 1
+        if self._users[module] > 1:
+            return
+        copied = self._copied[module] = {}
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                stand_in = copies.setdefault(id(buffer), buffer.detach().clone())
+                copied[name] = (buffer, stand_in)
+        for name, (_, stand_in) in copied.items():
+            module._buffers[name] = stand_in
+
+    def _leave(self, module: nn.Module) -> None:
+        self._users[module] -= 1
+        if self._users[module]:
+            return
+        del self._users[module]
+        for name, (buffer, stand_in) in self._copied.pop(module).items():
+            rebuilt = module._buffers.get(name) is not stand_in
+            if not (rebuilt and name in module._non_persistent_buffers_set):  # a cache that the module made anew
                 module._buffers[name] = buffer
-                buffer.copy_(values)
+
+
+def _may_change_buffers(module: nn.Module) -> bool:
+    return module.training or not type(module).__module__.startswith("torch.nn.")
 
 
 @contextmanager
@@ -77,4 +114,5 @@ class _Eager:
                     self._stance.__exit__(None, None, None)
 
 
+_buffers = _BufferCopies()
 _eager = _Eager()

@@ -41,30 +41,49 @@ def find(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
     ValueError
         If the model has no such layer; the message gives the closest names.
     """
-    modules = {name.replace(f"{_COMPILED}.", ""): module for name, module in model.named_modules()}
     if isinstance(layer, nn.Module):
         inner = unwrap(layer)
-        for name, module in modules.items():
+        for name, module in model.named_modules():
             if module is layer or module is inner:
-                return name, inner
+                return _without_wrappers(name), inner
         raise ValueError(f"layer is a {type(layer).__name__} that is not part of the model: give its dotted name")
     if not isinstance(layer, str):
         raise TypeError(f"layer must be a dotted name or a module, found {type(layer).__name__}")
-    name = layer.replace(f"{_COMPILED}.", "")
-    if name not in modules:
-        close = difflib.get_close_matches(name, modules, n=3, cutoff=0.4) or [name for name in modules if name][-3:]
-        raise ValueError(f"the model has no layer {layer!r}; did you mean {' or '.join(map(repr, close))}?")
-    return name, unwrap(modules[name])
+    name = _without_wrappers(layer)
+    path = _path(model, name)
+    if path is None:
+        names = [_without_wrappers(known) for known, _ in model.named_modules() if known]
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[-3:]
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "it has none; '' is the model itself"
+        raise ValueError(f"the model has no layer {layer!r}; {hint}")
+    return name, unwrap(path[-1])
 
 
 def ancestors(model: nn.Module, name: str) -> list[nn.Module]:
     """The modules that enclose a layer, without the model itself."""
-    parts = name.split(".")[:-1]
-    modules = dict(model.named_modules(remove_duplicate=False))
-    enclosing = [".".join(parts[: depth + 1]) for depth in range(len(parts))]
-    return [modules[path] for path in enclosing if path in modules]
+    return (_path(model, name) or [])[1:-1]
+
+
+def _path(model: nn.Module, name: str) -> list[nn.Module] | None:
+    """The modules from the model down to a layer, each without the wrapper of ``torch.compile``; None for no layer."""
+    path = [model]
+    for part in name.split(".") if name else ():
+        module = getattr(path[-1], part, None)
+        if not isinstance(module, nn.Module):
+            return None
+        path.append(getattr(module, _COMPILED, module))
+    return path
+
+
+def _without_wrappers(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part != _COMPILED)
 
 
 def is_compiled_inside(model: nn.Module) -> bool:
     """Whether a part of the model was compiled by ``torch.compile`` or ``Module.compile``."""
-    return any(_COMPILED in module._modules or module._compiled_call_impl is not None for module in model.modules())
+    return any(
+        _COMPILED in module._modules
+        or module._compiled_call_impl is not None
+        or hasattr(module.forward, "_torchdynamo_orig_callable")
+        for module in model.modules()
+    )

@@ -16,8 +16,8 @@ from torch.utils._pytree import tree_map
 from torch.utils.checkpoint import CheckpointError
 
 from camfast import guards, layers
-from camfast.capture import CaptureOptions, Defeated, Form, Recorder, find_tensor
 from camfast.errors import CaptureError
+from camfast.recorder import CaptureOptions, Defeated, Form, Recorder, find_tensor, plain
 
 _Result = TypeVar("_Result")
 
@@ -68,7 +68,7 @@ def run(
             result = _attempt(form, model, inputs, names, options, explain)
         except Defeated as defeat:
             if defeat.form == form:
-                raise CaptureError(str(defeat)) from None
+                raise CaptureError(str(defeat)) from defeat.__cause__
             form = defeat.form
         else:
             if not options.create_graph:
@@ -84,7 +84,7 @@ def _attempt(
     options: CaptureOptions,
     explain: Callable[[Pass], _Result],
 ) -> _Result:
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), guards.model_untouched(model):
         scores, activations = _forward(form, model, inputs, names, options)
         try:
             return explain(Pass(scores, activations))
@@ -97,7 +97,7 @@ def _forward(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     recorder = Recorder(names, options, form)
     positional, keywords = _arguments(inputs)
-    with guards.model_untouched(model), torch.set_grad_enabled(not form.detach), recorder.attached(model):
+    with torch.set_grad_enabled(not form.detach), recorder.alone(), recorder.attached(model):
         try:
             result = model(*positional, **keywords)
         except RuntimeError as error:
@@ -105,10 +105,10 @@ def _forward(
             if explained is None:
                 raise
             raise explained from error
-        grad_mode_lost = not torch.is_grad_enabled()
+        interrupted = recorder.graph_interrupted or not torch.is_grad_enabled()
     activations = recorder.activations()
-    scores = find_tensor(result, options.output, "the model", "output")
-    if form.detach and (grad_mode_lost or not scores.requires_grad):
+    scores = plain(find_tensor(result, options.output, "the model", "output"))
+    if form.detach and (interrupted or not scores.requires_grad):
         raise Defeated("no graph leads from the layer to the scores", replace(form, detach=False))
     if not scores.requires_grad:
         raise CaptureError(
@@ -123,6 +123,8 @@ def _explained(error: RuntimeError, form: Form) -> Exception | None:
     message = str(error)
     if "leaf Variable that requires grad" in message and "in-place" in message:
         return Defeated(message, replace(form, copy=True))
+    if form.detach and "does not require grad and does not have a grad_fn" in message:
+        return Defeated(message, replace(form, detach=False))  # the trunk differentiates something itself
     if "Inference tensors cannot be saved for backward" in message:
         return CaptureError(
             "parameters behind the layer were made under inference_mode and can't be differentiated through: "
@@ -132,8 +134,8 @@ def _explained(error: RuntimeError, form: Form) -> Exception | None:
 
 
 def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional and keyword arguments, with inference tensors replaced by copies that autograd accepts."""
-    inputs = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) and leaf.is_inference() else leaf, inputs)
+    """Positional and keyword arguments, of tensors that the model may change in place and autograd accepts."""
+    inputs = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, inputs)
     if isinstance(inputs, Mapping):
         return (), dict(inputs)
     return (inputs if isinstance(inputs, tuple) else (inputs,)), {}

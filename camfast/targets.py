@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import torch
@@ -89,14 +90,18 @@ def _classes(scores: Tensor, target: Any) -> tuple[Tensor, bool]:
 
 
 def _class_index(value: Any, count: int) -> int:
-    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_floating_point():
-        value = value.item()
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"target must be a class index, found {value!r} ({type(value).__name__})")
-    index = value.__index__()
-    if not 0 <= index < count:
-        raise ValueError(f"target={index} is out of range: the model has the classes 0 to {count - 1}")
-    return int(index)
+    try:
+        if isinstance(value, bool) or (isinstance(value, Tensor) and value.dtype == torch.bool):
+            raise TypeError
+        class_index = index(value)
+    except TypeError:
+        raise TypeError(
+            f"target must be a class index, a LongTensor of one a sample, or a list of them; found {value!r} "
+            f"({type(value).__name__})"
+        ) from None
+    if not 0 <= class_index < count:
+        raise ValueError(f"target={class_index} is out of range: the model has the classes 0 to {count - 1}")
+    return class_index
 
 
 def _one_class_a_sample(target: Tensor, samples: int, count: int) -> Tensor:
@@ -105,9 +110,9 @@ def _one_class_a_sample(target: Tensor, samples: int, count: int) -> Tensor:
             f"a target tensor must hold one class index a sample, a LongTensor ({samples},); found {target.dtype} "
             f"{tuple(target.shape)}"
         )
-    for index in torch.aminmax(target) if samples else ():
-        _class_index(index, count)
-    return target.long()
+    for extreme in torch.aminmax(target) if samples else ():
+        _class_index(extreme, count)
+    return target.long().clone()  # autograd refuses to keep a tensor made under inference_mode
 
 
 def _as_regions(target: Any) -> tuple[Region, ...] | None:
@@ -120,10 +125,14 @@ def _as_regions(target: Any) -> tuple[Region, ...] | None:
     return tuple(target)
 
 
+def _is_flat(values: Tensor) -> bool:
+    return values.ndim == 1 or (values.ndim == 2 and values.shape[1] > 0)
+
+
 def _by_function(scores: Tensor, target: Callable[[Tensor], Tensor]) -> Selection:
     values = target(scores)
     found = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-    if not isinstance(values, Tensor) or values.ndim not in (1, 2) or values.shape[0] != scores.shape[0]:
+    if not isinstance(values, Tensor) or values.shape[:1] != scores.shape[:1] or not _is_flat(values):
         raise ValueError(
             f"a target function must return one scalar a sample, ({scores.shape[0]},) or ({scores.shape[0]}, T); "
             f"found {found}"

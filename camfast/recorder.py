@@ -1,0 +1,215 @@
+"""Hooks that take the activations of layers while a model runs, and hand on what starts a graph there."""
+
+import copy
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from camfast.errors import CaptureError
+from camfast.layers import ancestors, find
+
+Extract = Callable[[Any], Tensor]
+
+
+@dataclass(frozen=True)
+class CaptureOptions:
+    """How a model is run and what is taken from it.
+
+    Attributes
+    ----------
+    call
+        Which call of a layer that runs several times; negative numbers count from the last.
+    output
+        Finds the scores in what the model returns.
+    layer_output
+        Finds the activation in what the layer returns.
+    reshape
+        Brings activations and gradients, such as tokens (N, L, C), to (N, C, *S).
+    create_graph
+        Keep the whole graph, so that maps can stand in a training loss.
+    """
+
+    call: int = -1
+    output: Extract | None = None
+    layer_output: Extract | None = None
+    reshape: Callable[[Tensor], Tensor] | None = None
+    create_graph: bool = False
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the first layer stands in the graph: whether the trunk has none, and whether the head is given a copy."""
+
+    detach: bool = True
+    copy: bool = False
+
+
+class Defeated(Exception):  # noqa: N818 (caught by the pass, which tries again)
+    """The model defeats this form of capture; ``form`` is the one to try next."""
+
+    def __init__(self, reason: str, form: Form) -> None:
+        super().__init__(reason)
+        self.form = form
+
+
+_pass = threading.local()  # .recorder: the one whose pass runs in this thread
+
+
+@dataclass(eq=False)
+class Recorder:
+    """Hooks on some layers, for one run of a model in one thread."""
+
+    names: Sequence[str]
+    options: CaptureOptions
+    form: Form
+    owner: int = field(default_factory=threading.get_ident)
+    calls: dict[str, int] = field(default_factory=dict)
+    taken: dict[str, list[tuple[Tensor, int]]] = field(default_factory=dict)
+    graph_interrupted: bool = False
+
+    @contextmanager
+    def attached(self, model: nn.Module) -> Iterator[None]:
+        """Hold the hooks on the layers, and on what encloses them, for the duration of a run."""
+        with ExitStack() as stack:
+            for name in self.names:
+                module = find(model, name)[1]
+                stack.callback(module.register_forward_hook(self._hook(name)).remove)
+                for enclosing in ancestors(model, name):
+                    stack.callback(enclosing.register_forward_hook(self._keep_grad_mode).remove)
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep a run of this recorder's own from those that a caller holds on the same model around it."""
+        around = getattr(_pass, "recorder", None)
+        _pass.recorder = self
+        try:
+            yield
+        finally:
+            _pass.recorder = around
+
+    def listens(self) -> bool:
+        """Whether what runs now is this recorder's: not another thread's, nor a pass of its own inside of the run."""
+        return threading.get_ident() == self.owner and getattr(_pass, "recorder", None) in (None, self)
+
+    def activations(self) -> dict[str, Tensor]:
+        """The activation of each layer, of the call asked for."""
+        found = {}
+        call = self.options.call
+        for name in self.names:
+            ran = self.calls.get(name, 0)
+            if ran == 0:
+                raise CaptureError(
+                    f"layer {name!r} was never reached when the model ran: it is not part of this forward pass, is a "
+                    "container whose parts are called one by one, or runs in another thread or process"
+                )
+            if not -ran <= call < ran:
+                raise CaptureError(
+                    f"layer {name!r} ran {ran} time{'s' * (ran > 1)}: there is no call={call}, give one from {-ran} "
+                    f"to {ran - 1}"
+                )
+            found[name], version = self.taken[name][call if call < 0 else 0]
+            if found[name]._version != version:
+                raise Defeated(f"layer {name!r} is changed in place by what follows it", replace(self.form, copy=True))
+        return found
+
+    def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], Any]:
+        def hook(module: nn.Module, args: Any, result: Any) -> Any:  # noqa: ARG001 (torch's signature)
+            return self._take(name, result) if self.listens() else None
+
+        return hook
+
+    def _take(self, name: str, result: Any) -> Any:
+        recomputed = torch._C._current_graph_task_id() != -1  # a checkpoint runs its block again inside a backward
+        call = self.calls.get(name, 0)
+        if not recomputed:
+            self.calls[name] = call + 1
+            if self.options.call >= 0 and call != self.options.call:
+                return None
+        tensor = find_tensor(result, self.options.layer_output, f"layer {name!r}", "layer_output")
+        if torch.is_inference_mode_enabled():
+            raise CaptureError(f"layer {name!r} runs inside an inference_mode block, which rules out gradients")
+        only_the_last_counts = len(self.names) == 1 and self.options.call == -1
+        if not tensor.requires_grad or (self.form.detach and (only_the_last_counts or not self.taken)):
+            activation = tensor.detach()
+            if activation.is_inference():
+                activation = activation.clone()
+            activation.requires_grad_()
+            torch.set_grad_enabled(True)
+        else:
+            activation = tensor
+        if not recomputed:
+            entry = (activation, activation._version)
+            self.taken[name] = [entry] if self.options.call == -1 else [*self.taken.get(name, []), entry]
+        passed_on = activation.clone() if self.form.copy else activation
+        return None if passed_on is tensor else self._put(name, result, tensor, passed_on)
+
+    def _put(self, name: str, result: Any, tensor: Tensor, passed_on: Tensor) -> Any:
+        """What the layer returned, with one tensor replaced by another."""
+        if any(leaf is tensor for leaf in leaves(result)):
+            return map_leaves(lambda leaf: passed_on if leaf is tensor else leaf, result)
+        reason = (
+            f"what layer {name!r} returns ({type(result).__name__}) doesn't hold the tensor that layer_output= finds: "
+            "it must pick one out of a tuple, dict or dataclass; slices belong into reshape="
+        )
+        if self.form.detach:
+            raise Defeated(reason, Form(detach=False, copy=False))
+        raise CaptureError(reason)
+
+    def _keep_grad_mode(self, module: nn.Module, args: Any, result: Any) -> None:  # noqa: ARG002 (torch's signature)
+        """Switch grad mode on again behind a block that put back the mode it found."""
+        if self.taken and self.listens() and not torch.is_grad_enabled():
+            floats = (leaf for leaf in leaves(result) if isinstance(leaf, Tensor) and leaf.is_floating_point())
+            if not all(leaf.requires_grad for leaf in floats):
+                self.graph_interrupted = True  # the block went on without a graph behind the layer
+            torch.set_grad_enabled(True)
+
+
+def find_tensor(result: Any, extract: Extract | None, who: str, argument: str) -> Tensor:
+    """The tensor in what a model or a layer returned, or an error that names the argument which finds it."""
+    found = result if extract is None else extract(result)
+    if not isinstance(found, Tensor):
+        raise CaptureError(
+            f"{who} returned {type(found).__name__}, not a tensor: pass {argument}=, a function that finds the tensor "
+            "in what was returned"
+        )
+    if not found.is_floating_point():
+        raise CaptureError(
+            f"{who} returned a tensor of {found.dtype}, which has no gradient: {argument}= may pick another"
+        )
+    return found
+
+
+def map_leaves(function: Callable[[Any], Any], result: Any) -> Any:
+    """Apply a function to every leaf of tuples, lists, dicts and dataclasses, and build the same structure again."""
+
+    def visit(leaf: Any) -> Any:
+        if not dataclasses.is_dataclass(leaf) or isinstance(leaf, type):
+            return function(leaf)
+        twin = copy.copy(leaf)
+        for part in dataclasses.fields(leaf):
+            object.__setattr__(twin, part.name, map_leaves(function, getattr(leaf, part.name)))
+        return twin
+
+    return tree_map(visit, result)
+
+
+def leaves(result: Any) -> list[Any]:
+    """Every leaf of tuples, lists, dicts and dataclasses."""
+    found: list[Any] = []
+    map_leaves(found.append, result)
+    return found
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """The tensor without the Python subclass around it, where the subclass keeps its data like any tensor."""
+    if type(tensor) is Tensor or type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__:
+        return tensor
+    return tensor.as_subclass(Tensor)
