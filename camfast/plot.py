@@ -53,7 +53,14 @@ class Markers:
 
 
 def overlay(
-    image: Any, heat: Any, *, title: str = "", limit: float | None = None, alpha: float = 0.75, dark: bool = False
+    image: Any,
+    heat: Any,
+    *,
+    title: str = "",
+    limit: float | None = None,
+    alpha: float = 0.75,
+    desaturate: float = 0.75,
+    dark: bool = False,
 ) -> Any:
     """Draw a map over an image.
 
@@ -69,6 +76,8 @@ def overlay(
         Value at the end of the scale; None: the largest absolute value.
     alpha
         Opacity at the end of the scale; 0 where the map is 0.
+    desaturate
+        How far a colour image is turned grey, 0 to 1, so that its colours are not taken for the map's.
     dark
         Light text on dark ground.
 
@@ -88,7 +97,7 @@ def overlay(
     norm, colormap = _scale(values, limit, alpha)
     with _figure((7.2, 6.0 * min(1.6, values.shape[0] / values.shape[1]) + 0.4), dark=dark) as figure:
         axes = figure.add_subplot()
-        _grey(axes, picture, _stretch(picture))
+        _grey(axes, _desaturated(picture, desaturate), _stretch(picture))
         drawn = axes.imshow(values, cmap=colormap, norm=norm, interpolation="nearest")
         axes.set_axis_off()
         axes.set_title(title)
@@ -224,6 +233,15 @@ def _scale(heat: NDArray[Any], limit: float | None, alpha: float) -> tuple[Any, 
     above[:, 3] = below[:, 3] = alpha * np.linspace(0, 1, 256)
     table = np.concatenate([below[::-1], above]) if signed else above
     return colors.Normalize(-high if signed else 0.0, high), colors.ListedColormap(table)
+
+
+def _desaturated(picture: NDArray[Any], amount: float) -> NDArray[Any]:
+    """Mix a colour image, uint8 or float, with its luma."""
+    if picture.ndim == 2:
+        return picture
+    luma = (picture @ np.array([0.299, 0.587, 0.114]))[..., None]
+    mixed: NDArray[Any] = ((1 - amount) * picture + amount * luma).astype(picture.dtype)
+    return mixed
 
 
 def _grey(axes: Any, picture: NDArray[Any], stretch: tuple[float, float]) -> None:

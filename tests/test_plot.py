@@ -89,8 +89,13 @@ def test_constant_maps_and_images_are_drawn(tmp_path, value):
 
 def test_tensors_and_colour_images(volume):
     photo = (np.random.default_rng(1).uniform(0, 255, (20, 30, 3))).astype(np.uint8)
-    figure = plot.overlay(photo, torch.from_numpy(volume[0]).bfloat16(), title="cat")
+    heat = torch.from_numpy(volume[0]).bfloat16()
+    figure = plot.overlay(photo, heat, title="cat", desaturate=0)
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), photo)
+    with Image.fromarray(photo) as picture:
+        luma = np.asarray(picture.convert("L"), float)
+    grey = plot.overlay(photo, heat, desaturate=1).axes[0].images[0].get_array().astype(float)
+    assert np.abs(grey - luma[..., None]).max() <= 1.0
     assert figure.axes[0].get_title() == "cat"
 
 
