@@ -1,0 +1,190 @@
+"""The benchmarks' own tools: what they measure, and what they refuse."""
+
+import json
+import math
+import time
+
+import pytest
+import torch
+
+from bench.cases import CAMFAST, EAGER, FLOOR, specs
+from bench.ratios import COLUMNS, row
+from bench.report import Circumstances, Report, replace_block, table
+from bench.timing import Comparison, Timing, compare, keep_freed_memory, milliseconds, times, trust
+
+
+def _accept(name, result):
+    pass
+
+
+def _compared(first, second, control=None, others=0.0):
+    timings = {"first": Timing(tuple(first), 1), "second": Timing(tuple(second), 1)}
+    return Comparison(timings, Timing(tuple(control or first), 1), others)
+
+
+def test_a_sleep_takes_its_time():
+    compared = compare(
+        {"short": lambda: time.sleep(0.002), "long": lambda: time.sleep(0.02)},
+        check=_accept,
+        seconds=0.0,
+        rounds=(5, 5),
+    )
+    assert [len(timing.seconds) for timing in (*compared.timings.values(), compared.control)] == [5, 5, 5]
+    assert 0.002 <= compared.timings["short"].median < 0.02 <= compared.timings["long"].median
+    assert compared.ratio("long", "short").median > 1
+
+
+def test_short_calls_are_timed_in_blocks():
+    calls = 0
+
+    def count():
+        nonlocal calls
+        calls += 1
+
+    compared = compare({"count": count}, check=_accept, seconds=0.0, rounds=(2, 2), block=1e-4)
+    timing = compared.timings["count"]
+    assert timing.calls > 10
+    # checked once; three calls of one and one before them for its duration; two rounds of two blocks, each with a call before
+    assert calls == 1 + 5 + 4 * (timing.calls + 1)
+
+
+def test_rounds_end_with_the_time():
+    compared = compare({"sleep": lambda: time.sleep(0.003)}, check=_accept, seconds=0.05, rounds=(1, 1000))
+    assert 1 <= len(compared.control.seconds) < 20
+
+
+def test_nothing_is_timed_before_the_results_are_right():
+    calls = []
+
+    def check(name, result):
+        assert result == "right", name
+
+    contenders = {"good": lambda: calls.append("good") or "right", "bad": lambda: calls.append("bad") or "wrong"}
+    with pytest.raises(AssertionError, match="bad"):
+        compare(contenders, check=check)
+    assert calls == ["good", "bad"]
+
+
+def test_ratios_are_taken_within_rounds():
+    """A machine that slows down tenfold in between: the ratio stays 2, that of the medians would be 2 or 20 or 0.2."""
+    compared = _compared([1, 10, 1, 10, 100], [2, 20, 2, 20, 200])
+    ratio = compared.ratio("second", "first")
+    assert (ratio.low, ratio.median, ratio.high) == (2, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("control", "others", "conclusive"),
+    [
+        ([1.04] * 5, 0.0, True),
+        ([1.06] * 5, 0.0, False),
+        ([1 / 1.06] * 5, 0.0, False),
+        ([1] * 5, 0.11, False),
+        ([1] * 5, None, True),
+    ],
+)
+def test_doubt_is_shown(control, others, conclusive):
+    compared = _compared([1] * 5, [3] * 5, control, others)
+    assert compared.conclusive is conclusive
+    assert times(compared, "second", "first") == "3.00 (3.00–3.00)" + ("" if conclusive else " ?")
+    assert float(trust(compared)[0]) >= 1
+
+
+def test_other_processes_are_seen():
+    burner = torch.multiprocessing.get_context("spawn").Process(target=_burn, args=(2.0,), daemon=True)
+    burner.start()
+    compared = compare({"sleep": lambda: time.sleep(0.01)}, check=_accept, seconds=2.0, rounds=(1, 1000))
+    burner.join()
+    if compared.others is None:
+        pytest.skip("the system doesn't say what its cores do")
+    assert compared.others > 0.02
+
+
+def _burn(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1.2345, "1234"), (0.12345, "123"), (0.0012345, "1.23"), (1.2345e-5, "0.0123")]
+)
+def test_milliseconds_have_three_digits(seconds, text):
+    assert milliseconds(Timing((seconds,), 1)) == text
+
+
+@pytest.mark.parametrize("spec", specs(quick=True), ids=str)
+def test_every_op_becomes_a_line(spec):
+    case = spec.build()
+    compared = compare(case.contenders(compiled=False), check=case.verify, seconds=0.0, rounds=(3, 3), block=0.0)
+    assert set(compared.timings) == {CAMFAST, EAGER, FLOOR}
+    line = row(case, compared)
+    assert len(line) == len(COLUMNS)
+    assert line[:3] == (spec.op, spec.variant, spec.extent)
+    assert all(math.isfinite(float(line[i])) for i in (3, 4, 8, 10, 11))
+
+
+def test_a_wrong_result_is_refused():
+    case = specs("weighted_sum", quick=True)[0].build()
+    with pytest.raises(AssertionError, match="weighted_sum 4×512×14², camfast"):
+        case.verify(CAMFAST, case.expected.float() * 1.001)
+    with pytest.raises(AssertionError, match="nan"):
+        case.verify(CAMFAST, torch.full_like(case.expected, math.nan))
+
+
+def test_sizes_are_read_as_in_the_papers():
+    assert {spec.extent for spec in specs()} == {
+        "1×64×96³", "8×64×10³", "4×512×14²", "64×10³ → 40³", "1×64³ → 256³", "8×14² → 224²",
+    }  # fmt: skip
+    for op in {spec.op for spec in specs()}:
+        keys = [spec.key() for spec in specs(op)]
+        assert len(set(keys)) == len(keys)
+        assert all(key.isascii() for key in keys)
+
+
+def test_a_report_goes_into_its_block(tmp_path):
+    readme, kept = tmp_path / "README.md", tmp_path / "kept.json"
+    readme.write_text("before\n<!-- a b -->\nold\n<!-- /a b -->\nafter\n", "utf-8")
+    report = Report("a b", "command", Circumstances.now(), ("op", "ms"), (("x", "1.5"),), [{"seconds": [0.0015]}])
+    report.write_into(readme)
+    report.write_into(readme)
+    text = readme.read_text("utf-8")
+    assert text.startswith("before\n<!-- a b -->\n`command`: ")
+    assert text.endswith("\n\n| op | ms |\n| --- | ---: |\n| x | 1.5 |\n<!-- /a b -->\nafter\n")
+    assert "old" not in text
+    assert text.count("1.5") == 1
+    report.write_json(kept)
+    content = json.loads(kept.read_text("utf-8"))
+    assert content["measurements"] == [{"seconds": [0.0015]}]
+    assert content["circumstances"]["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize("text", ["", "<!-- a -->", "<!-- /a -->\n<!-- a -->", "<!-- a --><!-- a --><!-- /a -->"])
+def test_a_page_without_the_block_is_left_alone(text):
+    with pytest.raises(ValueError, match="expected one line <!-- a -->"):
+        replace_block(text, "a", "content")
+
+
+def test_words_left_numbers_right():
+    assert table(("op", "ms"), [("a", "1"), ("b", "–")]).splitlines()[1] == "| --- | --- |"
+    assert table(("op", "ms"), [("a", "1"), ("b", "2")]).splitlines()[1] == "| --- | ---: |"
+
+
+def test_freed_memory_is_kept():
+    """In a process of its own: it is told once, for good."""
+    context = torch.multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        faults, told = pool.apply(_faults)
+    if not told:
+        pytest.skip("this C library can't be told")
+    assert faults < 1000
+
+
+def _faults():
+    import resource
+
+    told = keep_freed_memory()
+    for _ in range(3):
+        torch.zeros(16_000_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.zeros(16_000_000)  # 64 MB: 15,625 pages where they are fresh
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, told
