@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import resource
+import subprocess
+import sys
 import time
 
 import pytest
@@ -23,14 +27,11 @@ def _compared(first, second, control=None, others=0.0):
 
 
 def test_a_sleep_takes_its_time():
-    compared = compare(
-        {"short": lambda: time.sleep(0.002), "long": lambda: time.sleep(0.02)},
-        check=_accept,
-        seconds=0.0,
-        rounds=(5, 5),
-    )
+    contenders = {"short": lambda: time.sleep(0.002), "long": lambda: time.sleep(0.04)}
+    compared = compare(contenders, check=_accept, seconds=0.0, rounds=(5, 5))
     assert [len(timing.seconds) for timing in (*compared.timings.values(), compared.control)] == [5, 5, 5]
-    assert 0.002 <= compared.timings["short"].median < 0.02 <= compared.timings["long"].median
+    assert compared.timings["short"].median >= 0.002
+    assert compared.timings["long"].median >= 0.04
     assert compared.ratio("long", "short").median > 1
 
 
@@ -44,7 +45,7 @@ def test_short_calls_are_timed_in_blocks():
     compared = compare({"count": count}, check=_accept, seconds=0.0, rounds=(2, 2), block=1e-4)
     timing = compared.timings["count"]
     assert timing.calls > 10
-    # checked once; three calls of one and one before them for its duration; two rounds of two blocks, each with a call before
+    # once to check, five times to learn how long it takes, then in two rounds of two blocks with one call before each
     assert calls == 1 + 5 + 4 * (timing.calls + 1)
 
 
@@ -66,8 +67,8 @@ def test_nothing_is_timed_before_the_results_are_right():
 
 
 def test_ratios_are_taken_within_rounds():
-    """A machine that slows down tenfold in between: the ratio stays 2, that of the medians would be 2 or 20 or 0.2."""
-    compared = _compared([1, 10, 1, 10, 100], [2, 20, 2, 20, 200])
+    """A machine that slows down tenfold while the third round runs: the ratio of the medians would be 20."""
+    compared = _compared([1, 1, 1, 10, 10], [2, 2, 20, 20, 20])
     ratio = compared.ratio("second", "first")
     assert (ratio.low, ratio.median, ratio.high) == (2, 2, 2)
 
@@ -90,19 +91,12 @@ def test_doubt_is_shown(control, others, conclusive):
 
 
 def test_other_processes_are_seen():
-    burner = torch.multiprocessing.get_context("spawn").Process(target=_burn, args=(2.0,), daemon=True)
-    burner.start()
-    compared = compare({"sleep": lambda: time.sleep(0.01)}, check=_accept, seconds=2.0, rounds=(1, 1000))
-    burner.join()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        compared = compare({"sleep": lambda: time.sleep(0.01)}, check=_accept, seconds=0.5, rounds=(1, 1000))
+        other.kill()
     if compared.others is None:
         pytest.skip("the system doesn't say what its cores do")
-    assert compared.others > 0.02
-
-
-def _burn(seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        pass
+    assert compared.others * os.cpu_count() > 0.1
 
 
 @pytest.mark.parametrize(
@@ -180,10 +174,8 @@ def test_freed_memory_is_kept():
 
 
 def _faults():
-    import resource
-
     told = keep_freed_memory()
-    for _ in range(3):
+    for _ in range(12):  # until the heap has grown by enough for the alignment too
         torch.zeros(16_000_000)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.zeros(16_000_000)  # 64 MB: 15,625 pages where they are fresh
