@@ -57,7 +57,7 @@ def overlay(
     heat: Any,
     *,
     title: str = "",
-    limit: float | None = None,
+    limit: float | tuple[float, float] | None = None,
     alpha: float = 0.75,
     desaturate: float = 0.75,
     dark: bool = False,
@@ -73,7 +73,8 @@ def overlay(
     title
         Text above.
     limit
-        Value at the end of the scale; None: the largest absolute value.
+        Value at the scale's ends, on both sides of 0 for a signed map; (low, high) gives each side its own; None: the
+        largest absolute value.
     alpha
         Opacity at the end of the scale; 0 where the map is 0.
     desaturate
@@ -113,7 +114,7 @@ def slices(
     voxel_angstrom: Sequence[float] | None = None,
     markers: Sequence[Markers] = (),
     title: str = "",
-    limit: float | None = None,
+    limit: float | tuple[float, float] | None = None,
     alpha: float = 0.85,
     dark: bool = False,
 ) -> Any:
@@ -134,7 +135,8 @@ def slices(
     title
         Text above.
     limit
-        Value at the end of the map's scale; None: the 99.9th percentile of its absolute value in the slices.
+        Value at the scale's ends, on both sides of 0 for a signed map; (low, high) gives each side its own; None: the
+        99.9th percentile of the absolute value in the slices.
     alpha
         Opacity at the end of the scale.
     dark
@@ -172,6 +174,7 @@ def slices(
             _grey(axes, cut, density)
             if heats:
                 drawn = axes.imshow(heats[axis], cmap=colormap, norm=norm, interpolation="nearest")
+            axes.autoscale(enable=False)  # circles at the border don't widen the panel
             _circles(axes, markers, axis, at[axis])
             axes.set_xticks([])
             axes.set_yticks([])
@@ -222,17 +225,20 @@ def _stretch(values: NDArray[Any]) -> tuple[float, float]:
     return float(low), float(high if high > low else low + 1)
 
 
-def _scale(heat: NDArray[Any], limit: float | None, alpha: float) -> tuple[Any, Any]:
+def _scale(heat: NDArray[Any], limit: float | tuple[float, float] | None, alpha: float) -> tuple[Any, Any]:
     """Colours that are clear at 0, so that the image shows: to red above; for signed maps also to blue below."""
     colors = require("matplotlib.colors", "plot", PURPOSE)
-    high = float(np.nanmax(np.abs(heat), initial=0.0)) if limit is None else limit
-    high = high or 1.0
-    signed = np.nanmin(heat, initial=0.0) < 0
+    if limit is None:
+        limit = float(np.nanmax(np.abs(heat), initial=0.0))
+    low, high = limit if isinstance(limit, tuple) else (-limit, limit)
+    high = high if high > 0 else -low if low < 0 else 1.0
     above = colors.LinearSegmentedColormap.from_list("above", ABOVE)(np.linspace(0, 1, 256))
     below = colors.LinearSegmentedColormap.from_list("below", BELOW)(np.linspace(0, 1, 256))
     above[:, 3] = below[:, 3] = alpha * np.linspace(0, 1, 256)
-    table = np.concatenate([below[::-1], above]) if signed else above
-    return colors.Normalize(-high if signed else 0.0, high), colors.ListedColormap(table)
+    if np.nanmin(heat, initial=0.0) >= 0:
+        return colors.Normalize(0.0, high), colors.ListedColormap(above)
+    both = colors.ListedColormap(np.concatenate([below[::-1], above]))
+    return colors.TwoSlopeNorm(0.0, low if low < 0 else -high, high), both
 
 
 def _desaturated(picture: NDArray[Any], amount: float) -> NDArray[Any]:
@@ -252,7 +258,12 @@ def _grey(axes: Any, picture: NDArray[Any], stretch: tuple[float, float]) -> Non
 
 
 def _color_bar(figure: Any, drawn: Any, axes: Any) -> None:
-    figure.colorbar(drawn, ax=axes, fraction=0.05, shrink=0.8).set_label("class activation map")
+    bar = figure.colorbar(drawn, ax=axes, fraction=0.05, shrink=0.8)
+    bar.set_label("class activation map")
+    low, high = drawn.norm.vmin, drawn.norm.vmax
+    if low < 0 and high != -low:  # sides of different length: matplotlib would put all ticks on the longer one
+        ticks = [low, low / 2, 0.0, high / 2, high]
+        bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
 
 
 def _circles(axes: Any, markers: Sequence[Markers], axis: int, index: int) -> None:

@@ -75,6 +75,8 @@ def test_signed_maps_diverge_from_0_and_others_rise_from_it(volume):
 def test_a_limit_is_kept(volume):
     drawn = plot.overlay(volume[0], volume[0], limit=0.5).axes[0].images[1]
     assert (drawn.norm.vmin, drawn.norm.vmax) == (-0.5, 0.5)
+    drawn = plot.slices(volume, volume, limit=(-2.0, 0.5)).axes[0].images[1]
+    assert drawn.norm([-2.0, -1.0, 0.0, 0.25, 0.5]).tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -3.0])
@@ -123,6 +125,12 @@ def test_markers_are_circles_where_the_slice_cuts_the_sphere(volume):
     assert circles[1] == [(11, 3, 2.5)]
     assert circles[2] == [(5, 15, 2.5)]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["particle"]
+
+
+def test_circles_at_the_border_do_not_widen_the_panel(volume):
+    figure = plot.slices(volume, markers=[plot.Markers("particle", [(3, 1, 29)], 8.0)])
+    limits = [(*axes.get_xlim(), *axes.get_ylim()) for axes in panels(figure)]
+    assert limits == [(-0.5, 29.5, 19.5, -0.5), (-0.5, 29.5, 5.5, -0.5), (-0.5, 5.5, 19.5, -0.5)]
 
 
 def test_dark_figures_are_dark(volume, tmp_path):

@@ -359,3 +359,16 @@ def test_a_graph_kept_by_the_explainer_is_left_behind(explainer):
     result = scan(volume, explainer.replace(create_graph=True), **options)
     assert not result.cam.requires_grad
     close(result.cam, scan(volume, explainer, **options).cam.double().numpy())
+
+
+@pytest.mark.parametrize("blend", ["center", "mean", "max"])
+def test_the_map_is_where_the_thing_is(blend):
+    """A network that adds up what it sees: its map has to be the volume itself, seen through cells of 4 voxels."""
+    network = nn.Sequential(nn.AvgPool3d(4), nn.Identity(), nn.Flatten(), nn.Linear(18, 1, bias=False))
+    nn.init.ones_(network[-1].weight)
+    volume = density((23, 18, 31))
+    options = {"window": (12, 8, 12), "stride": (4, 8, 8), "target": 0, "normalize": None, "blend": blend}
+    cam = scan(volume, camfast.Explainer(network, "1", "hirescam"), progress=False, **options).cam
+    padded = np.pad(volume.astype(np.float64), [(0, 1), (0, 6), (0, 5)], mode="reflect")
+    cells = padded.reshape(6, 4, 6, 4, 9, 4).mean((1, 3, 5))
+    close(cam, upsampled(cells, volume.shape), 1e-6)
