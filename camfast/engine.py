@@ -251,6 +251,8 @@ def cam(
 def _layer_names(model: nn.Module, layer: Layer | Sequence[Layer]) -> tuple[str, ...]:
     if isinstance(layer, str | nn.Module):
         return (layers.find(model, layer)[0],)
+    if not isinstance(layer, Sequence):
+        raise TypeError(f"layer must be a dotted name or a module, or a sequence of them, found {type(layer).__name__}")
     names = tuple(layers.find(model, single)[0] for single in layer)
     if not names or len(set(names)) != len(names):
         raise ValueError(f"layer must name at least one layer, each once; found {names}")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from camfast._extras import require
+from camfast.ops.forms import map_dtype
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,12 @@ class Region:
         Returns
         -------
         Tensor
-            y, (N,), in the graph of the scores.
+            y, (N,), in the graph of the scores; float32 (float64 for float64).
 
         Raises
         ------
+        TypeError
+            If the class is no index.
         ValueError
             If the output has no positions, the class or the place is out of range, or the region is empty.
         """
@@ -97,6 +100,8 @@ class Region:
             raise ValueError(
                 f"Region explains outputs (N, C, *S), found the shape {tuple(scores.shape)}: give a class index"
             )
+        if isinstance(self.class_index, bool) or not hasattr(self.class_index, "__index__"):
+            raise TypeError(f"Region's class_index must be an int, found {self.class_index!r}")
         if not 0 <= self.class_index < scores.shape[1]:
             raise ValueError(
                 f"Region's class_index={self.class_index} is out of range: the model has the classes 0 to "
@@ -109,7 +114,8 @@ class Region:
                 f"the region of class {self.class_index}, where={_describe(self.where)}, is empty in sample "
                 f"{empty[0]}: nothing there is to be explained"
             )
-        return scores[:, self.class_index].masked_fill(~mask, 0).flatten(1).sum(1)
+        inside = scores[:, self.class_index].masked_fill(~mask, 0).flatten(1)
+        return inside.sum(1, dtype=map_dtype(scores.dtype))
 
     def mask(self, scores: Tensor) -> Tensor:
         """The set M as a bool tensor (N, *S)."""

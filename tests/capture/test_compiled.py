@@ -11,9 +11,7 @@ from tests import oracle
 from tests.capture.networks import Block, Wired, conv, head, images, sequential
 
 pytestmark = [
-    pytest.mark.filterwarnings(
-        "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"
-    ),
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"),
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning"),  # torch.export
     pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),
 ]
