@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from camfast._extras import require
 from camfast.errors import CamfastError, IllConditionedWarning, InputError
 from camfast.scan.blending import Blender, Normalize, Windows
 from camfast.scan.files import as_mask, open_written, output_format, read_volume, write_volumes
 from camfast.scan.output import staged
 from camfast.scan.plan import Blend, Plan, Shape, grid_cell, plan_windows
+from camfast.scan.progress import Progress
 from camfast.scan.volumes import Volume
 
 if TYPE_CHECKING:
@@ -112,6 +111,11 @@ def scan(
     overwrite
         Replace ``out`` if it exists.
 
+    Returns
+    -------
+    ScanResult
+        The map, float32, of the volume's shape; the scores of every window; the file.
+
     Raises
     ------
     InputError
@@ -191,7 +195,7 @@ class _Run:
         origins = self.plan.origins()
         numbers = np.arange(len(origins)) if chosen is None else np.flatnonzero(chosen)
         flat = self.scores.view(len(origins), -1)
-        with _Progress(math.prod(self.plan.shape), len(numbers), shown=progress) as bar:
+        with Progress(math.prod(self.plan.shape), len(numbers), shown=progress) as bar:
             for first in range(0, len(numbers), batch):
                 part = numbers[first : first + batch]
                 filled = [origins[i] for i in part] + [origins[part[-1]]] * (batch - len(part))
@@ -217,34 +221,6 @@ class _Run:
         for coarse in grid[None] if self.targets is None else grid:
             fine = self.upsampling.apply(coarse[None].to(self.device), self.plan.padded, backend=self.explainer.backend)
             yield fine[0, :depth, :height, :width].cpu().contiguous()
-
-
-class _Progress:
-    """A bar that counts the volume's voxels while windows are done."""
-
-    def __init__(self, voxels: int, windows: int, *, shown: bool) -> None:
-        self.voxels, self.total, self.done = voxels, windows, 0
-        self.bar = None
-        if shown:
-            tqdm = require("tqdm", "scan", "a progress bar")
-            # In a log file a bar that moves every tenth of a second is a flood.
-            interval = 0.1 if sys.stderr.isatty() else 10.0
-            self.bar = tqdm.tqdm(
-                total=voxels, unit="voxel", unit_scale=True, desc="scan", dynamic_ncols=True, mininterval=interval
-            )
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def windows(self, count: int) -> None:
-        """Count so many windows as done."""
-        self.done += count
-        if self.bar is not None:
-            self.bar.update(self.voxels * self.done // self.total - self.bar.n)
 
 
 def _placement(model: torch.nn.Module) -> tuple[torch.device, torch.dtype]:
