@@ -44,6 +44,11 @@ class Upsampling:
             raise ValueError("sigma and centres belong to upsample='gaussian', found them with 'linear'")
         if self.mode == "gaussian" and self.sigma is None:
             raise ValueError(SIGMA_MISSING)
+        if isinstance(self.sigma, str):
+            raise ValueError(
+                f"sigma must be in pixels, one number or one a spatial axis, found {self.sigma!r}: "
+                "camfast.effective_receptive_field measures it"
+            )
 
     def apply(
         self, grid: Tensor, size: Sequence[int], *, out: Tensor | None = None, backend: str | None = None
