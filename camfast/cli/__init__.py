@@ -1,10 +1,13 @@
 """The command ``camfast``: a thin shell over the library, one module a command."""
 
 import argparse
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from camfast._version import __version__
@@ -20,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done; 2 bad usage or input, said in one line on standard error; 1 a failure of the program; 130 interrupted.
     """
     options = _parser().parse_args(arguments)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _terminated_like_interrupted():
         warnings.showwarning = _show_warning
         try:
             options.run(options)
@@ -32,6 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             text = f"failed: {type(error).__name__}: {error} (--debug shows where)"
             return _end(options, text, FAILED)
     return DONE
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Let a job that a cluster's scheduler ends clean up as after Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _end(options: argparse.Namespace, text: str, code: int) -> int:

@@ -1,6 +1,7 @@
 """``camfast scan``: outputs, and one line for whatever a person got wrong."""
 
 import json
+import signal
 
 import mrcfile
 import numpy as np
@@ -10,7 +11,7 @@ import zarr
 
 import camfast as package
 from camfast import models
-from camfast.scan import read_volume
+from camfast.scan import blending, read_volume, scanner
 from camfast.scan.scanner import scan
 
 
@@ -223,28 +224,26 @@ def test_a_pickled_module_is_refused_without_running_it(refused, command, tmp_pa
     assert "state" in line
 
 
-def test_an_interrupt_leaves_no_output(camfast, command, tmp_path, monkeypatch):
-    from camfast.scan import blending
-
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_no_output(camfast, command, tmp_path, monkeypatch, number):
     calls = []
 
     def interrupted(self, origins, batch=blending.Windows.batch):
         calls.append(len(origins))
         if len(calls) == 3:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
         return batch(self, origins)
 
     monkeypatch.setattr(blending.Windows, "batch", interrupted)
-    before = sorted(tmp_path.iterdir())
+    before, handler = sorted(tmp_path.iterdir()), signal.getsignal(number)
     ran = camfast(*command("--quiet"))
     assert (ran.code, ran.err) == (130, "camfast: interrupted; no partial output was left\n")
     assert calls == [1, 8, 8]
     assert sorted(tmp_path.iterdir()) == before
+    assert signal.getsignal(number) is handler
 
 
 def test_a_failure_of_the_program_is_exit_1_and_shows_more_with_debug(camfast, command, monkeypatch, tmp_path):
-    from camfast.scan import scanner
-
     def broken(*_, **__):
         raise ZeroDivisionError("division by zero")
 
