@@ -1,6 +1,7 @@
 """Each op against its formula in torch, eager and compiled, interleaved: ``python -m bench.ratios``."""
 
 import argparse
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,9 +35,9 @@ def main() -> None:
         compared = compare(case.contenders(compiled=not options.quick), check=case.verify, seconds=seconds)
         rows.append(row(case, compared))
         measurements.append({"spec": asdict(spec), "traffic": case.traffic, **asdict(compared)})
-        print(spec, *rows[-1][3:], sep="  ", flush=True)
+        print(spec, *rows[-1][3:], sep="  ", file=sys.stderr, flush=True)
     report = Report("ratios", "python -m bench.ratios", circumstances, COLUMNS, tuple(rows), measurements)
-    print(f"\n{report.markdown()}")
+    print(report.markdown())
     if options.write:
         report.write_into()
     if options.json:
