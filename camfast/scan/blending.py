@@ -51,17 +51,22 @@ class Windows:
 
     def batch(self, origins: Sequence[Shape]) -> Tensor:
         """Cut the windows at these origins, (B, 1, *window)."""
-        cut = np.stack([self._cut(origin) for origin in origins])[:, None]
-        mean: float | NDArray[np.float64] = self.mean
-        std: float | NDArray[np.float64] = self.std
-        if self.normalize == "window":
-            axes = (1, 2, 3, 4)
-            mean, std = cut.mean(axes, keepdims=True), cut.std(axes, keepdims=True)
-            std = np.where(std == 0, 1.0, std)
-        return torch.from_numpy((self.sign * (cut - mean) / std).astype(np.float32))
+        inputs = np.empty((len(origins), 1, *self.plan.window), np.float32)
+        for row, origin in enumerate(origins):
+            cut = self._cut(origin)
+            mean, std = (cut.mean(), cut.std() or 1.0) if self.normalize == "window" else (self.mean, self.std)
+            cut -= mean
+            cut *= self.sign / std
+            inputs[row, 0] = cut
+        return torch.from_numpy(inputs)
 
     def _cut(self, origin: Shape) -> NDArray[np.float64]:
-        spans = [np.arange(first, first + w) for first, w in zip(origin, self.plan.window, strict=True)]
+        """Copy one window, reflected where it reaches over the volume's end."""
+        ends = [first + w for first, w in zip(origin, self.plan.window, strict=True)]
+        if all(end <= d for end, d in zip(ends, self.plan.shape, strict=True)):
+            z, y, x = (slice(first, end) for first, end in zip(origin, ends, strict=True))
+            return np.array(self.data[z, y, x], dtype=np.float64)
+        spans = [np.arange(first, end) for first, end in zip(origin, ends, strict=True)]
         reflected = [
             np.where(span < d, span, 2 * (d - 1) - span) for span, d in zip(spans, self.plan.shape, strict=True)
         ]
