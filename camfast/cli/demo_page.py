@@ -59,11 +59,11 @@ def draw(folder: Path, tomogram: "Tomogram", cam: Any, facts: dict[str, Any]) ->
     richest = richest_planes(centres[label], tomogram.data.shape)
     pictures = []
     for name, over, centre, caption, alt in (
-        ("cam_richest", cam, richest, f"The map for the class {label}, over the slices that cut most true {label} particles.",
+        ("cam_richest", cam, richest, f"The map for {label}, over the slices that cut most true {label} particles.",
          f"Slices of the tomogram with the map over them: red where the network sees a {label}."),
         ("tomogram_richest", None, richest, "The same slices alone: this is what the network is given.",
          "The same slices of the noisy tomogram without the map; particles are dark."),
-        ("cam_central", cam, middle, f"The map for the class {label}, over the central slices.",
+        ("cam_central", cam, middle, f"The map for {label}, over the central slices.",
          f"Central slices of the tomogram with the map over them: red where the network sees a {label}."),
     ):  # fmt: skip
         for ground in ("light", "dark"):
@@ -139,8 +139,8 @@ def _about(loaded: "Loaded", tomogram: "Tomogram", facts: dict[str, Any]) -> dic
     return {
         "tomogram": f"{shape} voxels of {tomogram.voxel_angstrom:g} Å, nominal SNR {facts['snr']:g}, "
         f"seed {facts['seed']}",
-        "network": f"subtomogram_demo, {parameters:,} parameters; right on {accuracy:.1f} % of simulated windows it had "
-        "not seen",
+        "network": f"subtomogram_demo, {parameters:,} parameters; right on {accuracy:.1f} % of simulated windows "
+        "it had not seen",
         "map": f"{facts['method']} at layer {facts['layer']}, windows of {window} voxels every {facts['stride']}",
         "time": f"simulation {facts['simulation_seconds']:.1f} s, scan {facts['scan_seconds']:.1f} s",
         "versions": f"camfast {facts['camfast']}, torch {facts['torch']}, Python {facts['python']}",
