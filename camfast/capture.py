@@ -138,7 +138,7 @@ def capture(
     grad_mode = torch.is_grad_enabled()
     handle = inner.register_forward_pre_hook(captured._note_size, with_kwargs=True)
     try:
-        with guards.eager(model), recorder.attached(inner):
+        with guards.eager(model.modules()), recorder.attached(inner):
             yield captured
     finally:
         handle.remove()

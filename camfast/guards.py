@@ -1,7 +1,7 @@
 """What keeps a model as it was found while it is run for an explanation."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -14,13 +14,14 @@ from camfast import layers
 @contextmanager
 def model_untouched(model: nn.Module) -> Iterator[None]:
     """Run a model's Python code eagerly, and keep what a run does to buffers and autocast's cache from the model."""
-    with _buffers(model), _no_autocast_cache(), eager(model):
+    modules = list(model.modules())
+    with _buffers(modules), _no_autocast_cache(), eager(modules):
         yield
 
 
-def eager(model: nn.Module) -> AbstractContextManager[None]:
-    """Run the parts of a model that are compiled by their Python code."""
-    return _eager() if layers.is_compiled_inside(model) else nullcontext()
+def eager(modules: Iterable[nn.Module]) -> AbstractContextManager[None]:
+    """Run those of a model's modules that are compiled by their Python code."""
+    return _eager() if any(map(layers.is_compiled, modules)) else nullcontext()
 
 
 class _BufferCopies:
@@ -36,8 +37,8 @@ class _BufferCopies:
         self._copied: dict[nn.Module, dict[str, tuple[Tensor, Tensor]]] = {}
 
     @contextmanager
-    def __call__(self, model: nn.Module) -> Iterator[None]:
-        modules = [module for module in model.modules() if module._buffers and _may_change_buffers(module)]
+    def __call__(self, modules: Iterable[nn.Module]) -> Iterator[None]:
+        modules = [module for module in modules if module._buffers and _may_change_buffers(module)]
         with self._lock:
             copies: dict[int, Tensor] = {}  # a buffer that two modules share gets one copy
             for module in modules:

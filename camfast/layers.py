@@ -79,11 +79,10 @@ def _without_wrappers(name: str) -> str:
     return ".".join(part for part in name.split(".") if part != _COMPILED)
 
 
-def is_compiled_inside(model: nn.Module) -> bool:
-    """Whether a part of the model was compiled by ``torch.compile`` or ``Module.compile``."""
-    return any(
+def is_compiled(module: nn.Module) -> bool:
+    """Whether a module is run by ``torch.compile``, ``Module.compile``, or a compiled ``forward``."""
+    return (
         _COMPILED in module._modules
         or module._compiled_call_impl is not None
-        or hasattr(module.forward, "_torchdynamo_orig_callable")
-        for module in model.modules()
+        or "_torchdynamo_orig_callable" in getattr(module.forward, "__dict__", ())
     )
