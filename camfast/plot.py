@@ -24,6 +24,7 @@ DARK = {
 }
 ABOVE = ("#ffc233", "#ff6a1a", "#d4001c")
 BELOW = ("#7fd4ff", "#2f86ff", "#10239e")
+UNITS = (("mm", 1e6), ("µm", 1e3), ("nm", 1))
 LIGHT = {"figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white"}
 
 
@@ -285,24 +286,15 @@ def _legend(markers: Sequence[Markers]) -> list[Any]:
 
 
 def _scale_bar(axes: Any, width: int, voxel_angstrom: float) -> None:
-    """Draw a bar of a round number of nanometres, about a fifth of the panel."""
+    """Draw a bar of a round length, about a fifth of the panel."""
     wanted = width * voxel_angstrom / 10 / 5
     magnitude = 10.0 ** np.floor(np.log10(wanted))
     length = max(step * magnitude for step in (1, 2, 5) if step * magnitude <= wanted)
-    pixels = length * 10 / voxel_angstrom
-    left = 0.04 * width
+    unit, nanometres = next((name, n) for name, n in UNITS if n <= length or n == 1)
+    left, right = 0.04 * width, 0.04 * width + length * 10 / voxel_angstrom
     bottom, top = axes.get_ylim()
-    level = bottom - 0.05 * (bottom - top)
     effects = require("matplotlib.patheffects", "plot", PURPOSE)
-    outline = [effects.withStroke(linewidth=4, foreground="black")]
-    axes.plot([left, left + pixels], [level, level], color="white", lw=2.5, path_effects=outline)
-    axes.text(
-        left + pixels / 2,
-        level - 0.015 * (bottom - top),
-        f"{length:g} nm",
-        color="white",
-        ha="center",
-        va="bottom",
-        fontsize=9,
-        path_effects=[effects.withStroke(linewidth=2, foreground="black")],
-    )
+    wide, narrow = ([effects.withStroke(linewidth=stroke, foreground="black")] for stroke in (4, 2))
+    axes.plot([left, right], [0.95 * bottom + 0.05 * top] * 2, color="white", lw=2.5, path_effects=wide)
+    axes.annotate(f"{length / nanometres:g} {unit}", ((left + right) / 2, 0.935 * bottom + 0.065 * top),
+                  color="white", ha="center", va="bottom", fontsize=9, path_effects=narrow)  # fmt: skip

@@ -102,14 +102,16 @@ def test_tensors_and_colour_images(volume):
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [((10.0, 10.0, 10.0), "5 nm"), ((1.0, 1.0, 1.4), "0.5 nm"), ((1e4,) * 3, "5000 nm")]
+    ("size", "text"),
+    [((10.0, 10.0, 10.0), "5 nm"), ((1.0, 1.0, 1.4), "0.5 nm"), ((1e4,) * 3, "5 µm"), ((1e7,) * 3, "5 mm")],
 )
 def test_the_scale_bar_has_a_round_length(volume, size, text):
     axes = panels(plot.slices(volume, voxel_angstrom=size))[0]
     assert [label.get_text() for label in axes.texts] == [text]
     (line,) = axes.lines
     left, right = line.get_xdata()
-    assert (right - left) * size[2] / 10 == pytest.approx(float(text.split()[0]))
+    nanometres = float(text.split()[0]) * {"nm": 1, "µm": 1e3, "mm": 1e6}[text.split()[1]]
+    assert (right - left) * size[2] / 10 == pytest.approx(nanometres)
     assert 0 <= left < right <= 30
 
 
