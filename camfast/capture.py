@@ -103,7 +103,7 @@ def capture(
     Parameters
     ----------
     model
-        The module that the caller runs in the block; wrappers are looked through.
+        The module that the caller runs in the block; wrappers are looked through, and compiled parts run eagerly there.
     layer
         Dotted name, or the module.
     call, layer_output, reshape

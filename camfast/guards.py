@@ -68,7 +68,7 @@ class _BufferCopies:
             return
         del self._users[module]
         for name, (buffer, stand_in) in self._copied.pop(module).items():
-            rebuilt = module._buffers.get(name) is not stand_in
+            rebuilt = name in module._buffers and module._buffers[name] is not stand_in
             if not (rebuilt and name in module._non_persistent_buffers_set):  # a cache that the module made anew
                 module._buffers[name] = buffer
 

@@ -169,3 +169,11 @@ def test_the_callers_tensors_are_left_alone() -> None:
     result = camfast.Explainer(model, "1", size="grid")(x, target)
     result.targets.zero_()
     assert target.tolist() == [1, 2]
+
+
+def test_another_default_device() -> None:
+    model, x = sequential(), images()
+    expected = camfast.cam(model, x, "1", "all")
+    with torch.device("meta"):  # where new tensors of the caller's own would live
+        found = camfast.cam(model, x, "1", "all")
+    assert torch.equal(found, expected)

@@ -132,6 +132,8 @@ def test_the_models_own_inference_mode_before_the_layer() -> None:
     model, x = Wired(wiring, stem=nn.Conv2d(3, 3, 1).double()), images()
     twin = nn.Sequential(model.stem, model.layer, model.head)
     assert oracle.relative_error(_map(model, x, "layer"), _expected(twin, x, "1")) < 1e-12
+    model.stem, model.layer = twin[:2], nn.Identity()  # returns the inference tensor that it is given
+    assert oracle.relative_error(_map(model, x, "layer"), _expected(twin, x, "1")) < 1e-12
 
 
 def test_the_layer_in_the_models_own_inference_mode_is_refused() -> None:

@@ -1,5 +1,7 @@
 """What a model is like after an explanation: as before, bit for bit, and so are the caller's graphs and settings."""
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -233,3 +235,35 @@ def test_the_users_own_hooks_are_heard_first() -> None:
     assert oracle.relative_error(
         camfast.cam(model, x, "1", 1, relu=False, size="grid"), oracle.grid(twin, x, "1", 1)
     ) < 1e-12  # fmt: skip
+
+
+def test_nothing_of_a_run_stays_in_memory() -> None:
+    model, x = sequential(nn.ReLU(inplace=True)), images()
+    alive: list[weakref.ref[Tensor]] = []
+    model[1].register_forward_hook(lambda *call: alive.append(weakref.ref(call[-1])))
+    gc.collect()
+    gc.disable()  # what only a collection would free counts as kept
+    try:
+        for layer, target in (("1", 1), ("1", "all"), (["0", "1"], 1)):
+            result = camfast.Explainer(model, layer)(x, target)
+            assert [reference() for reference in alive] == [None] * len(alive)
+            assert len(alive) > 0
+        del result
+        with camfast.capture(model, "1") as captured:
+            scores = model(x)
+        captured.map(scores)
+        del captured, scores
+        assert [reference() for reference in alive] == [None] * len(alive)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("train", [True, False])
+def test_statistics_of_a_scripted_part(train: bool) -> None:
+    norm = nn.BatchNorm2d(CHANNELS).double().train(train)
+    twin, x = sequential(norm).train(train), images()
+    model = nn.Sequential(twin[0], twin[1], torch.jit.script(norm), twin[3])
+    with _untouched(model):
+        found = camfast.cam(model, x, "1", 1, relu=False, size="grid")
+    assert oracle.relative_error(found, oracle.grid(twin, x, "1", 1)) < 1e-12
