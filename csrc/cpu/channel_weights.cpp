@@ -95,29 +95,34 @@ private:
 
     void sum_task(const Task& task) const noexcept {
         const std::int64_t rows = task.channels.size();
-        const LayoutKernels& sums_of = *problem_.sums;
+        const LayoutKernels& kernels = *problem_.sums;
         PackedTile a_space, g_space;
         double sum[kMaxChannels] = {}, sum_abs[kMaxChannels] = {};
-        if (method_ != WeightMethod::gradcam)
+        if (method_ == WeightMethod::gradcampp)
             for_tiles(task.positions, [&](Range part) {
-                sums_of.activation_sums(activations(task, part, a_space), rows, part.size(), sum, sum_abs);
+                kernels.activation_sums(activations(task, part, a_space), rows, part.size(), sum, sum_abs);
             });
+        else
+            for (std::int64_t t = 0; t < problem_.t; ++t) {
+                double target_sum[kMaxChannels] = {};
+                for_tiles(task.positions, [&](Range part) {
+                    const Tile g = gradients(task, t, part, g_space);
+                    if (method_ == WeightMethod::gradcam) {
+                        kernels.gradient_sums(g, rows, part.size(), target_sum);
+                        return;
+                    }
+                    const Tile a = activations(task, part, a_space);
+                    if (t == 0)
+                        kernels.response_sums(a, g, rows, part.size(), sum, sum_abs, target_sum);
+                    else
+                        kernels.product_sums(a, g, rows, part.size(), target_sum);
+                });
+                keep(task, t, target_sum);
+            }
         for (std::int64_t r = 0; r < rows; ++r) {
             double* const out = sums(task.sample, task.channels.begin + r, task.segment);
             out[0] = sum[r];
             out[1] = sum_abs[r];
-        }
-        if (method_ == WeightMethod::gradcampp) return;
-        for (std::int64_t t = 0; t < problem_.t; ++t) {
-            double target_sum[kMaxChannels] = {};
-            for_tiles(task.positions, [&](Range part) {
-                const Tile g = gradients(task, t, part, g_space);
-                if (method_ == WeightMethod::gradcam)
-                    sums_of.gradient_sums(g, rows, part.size(), target_sum);
-                else
-                    sums_of.product_sums(activations(task, part, a_space), g, rows, part.size(), target_sum);
-            });
-            keep(task, t, target_sum);
         }
     }
 
@@ -136,13 +141,14 @@ private:
             activation_sum[r] = over_segments(task.sample, task.channels.begin + r, 0);
         for (std::int64_t t = 0; t < problem_.t; ++t) {
             double target_sum[kMaxChannels] = {};
-            bool pole = false;
+            double near_pole[kMaxChannels] = {};
             for_tiles(task.positions, [&](Range part) {
-                pole |= problem_.sums->alpha_sums(gradients(task, t, part, g_space), activation_sum, rows,
-                                                  part.size(), target_sum);
+                problem_.sums->alpha_sums(gradients(task, t, part, g_space), activation_sum, rows,
+                                          part.size(), target_sum, near_pole);
             });
             keep(task, t, target_sum);
-            if (pole) flag(task.sample, t);
+            if (std::any_of(near_pole, near_pole + rows, [](double count) { return count > 0; }))
+                flag(task.sample, t);
         }
     }
 

@@ -10,11 +10,11 @@
 namespace camfast::cpu {
 
 /// float64 sums that one task holds in the first-level cache: targets times positions.
-constexpr std::int64_t kTileSums = 2048;
+constexpr std::int64_t kTileSums = 4096;
 constexpr std::int64_t kTileTargets = 4;
-constexpr std::int64_t kTileStep = 16;
-constexpr std::int64_t kTaskElements = 1 << 14;
-constexpr std::int64_t kWantedTasks = 16;
+constexpr std::int64_t kTileStep = 8;
+constexpr std::int64_t kTaskElements = 1 << 15;
+constexpr std::int64_t kWantedTasks = 8;
 
 /// For each sample, group of targets and tile of positions: sums over the channels in float64 and writes
 /// them. add(sample, targets, positions, channels, tile) adds a chunk of channels to tile[target][position],

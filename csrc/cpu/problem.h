@@ -52,7 +52,7 @@ struct Problem {
         return adjacent == Adjacent::channels ? 64 : kPackedChannels;
     }
     std::int64_t tile_positions() const noexcept {
-        return packs ? kPackedPositions : adjacent == Adjacent::channels ? 128 : 2048;
+        return packs ? kPackedPositions : adjacent == Adjacent::channels ? 128 : 4096;
     }
 };
 

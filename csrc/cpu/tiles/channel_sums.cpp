@@ -5,32 +5,38 @@
 namespace camfast::cpu::CAMFAST_ISA {
 namespace {
 
-/// sum[k] += sum of term(read, k, p) over the positions: the terms of one vector, of positions from p on in
-/// channel k, or of channels from k on at position p where channels are adjacent; zeros where `read` gives
-/// zeros.
-template <Adjacent kAdjacent, class Term>
-CAMFAST_INLINE void add_terms(std::int64_t channels, std::int64_t positions, double* sum, Term term) {
-    constexpr int kUnroll = 4;
+/// Sums over the positions, for each channel; kSums of them at once. `term(read, k, p, sums)` adds to `sums`
+/// the terms of one vector: of positions from p on in channel k, or of channels from k on at position p where
+/// channels are adjacent; where `read` gives zeros they are 0. The sums of channel k are added to
+/// sum[...][k].
+template <Adjacent kAdjacent, int kSums, class Term>
+CAMFAST_INLINE void add_terms(std::int64_t channels, std::int64_t positions, double* const (&sum)[kSums],
+                              Term term) {
+    constexpr int kUnroll = kSums == 1 ? 4 : 2;
     constexpr std::int64_t kStep = kDoubleLanes;
     if constexpr (kAdjacent == Adjacent::positions) {
         for (std::int64_t k = 0; k < channels; ++k) {
-            Doubles sums[kUnroll] = {};
+            Doubles sums[kUnroll][kSums] = {};
             std::int64_t p = 0;
             for (; p + kUnroll * kStep <= positions; p += kUnroll * kStep)
-                for (int u = 0; u < kUnroll; ++u) sums[u] += term(Whole{}, k, p + u * kStep);
-            for (; p + kStep <= positions; p += kStep) sums[0] += term(Whole{}, k, p);
-            if (p < positions) sums[1] += term(Part{static_cast<int>(positions - p)}, k, p);
-            sum[k] += total((sums[0] + sums[1]) + (sums[2] + sums[3]));
+                for (int u = 0; u < kUnroll; ++u) term(Whole{}, k, p + u * kStep, sums[u]);
+            for (; p + kStep <= positions; p += kStep) term(Whole{}, k, p, sums[0]);
+            if (p < positions) term(Part{static_cast<int>(positions - p)}, k, p, sums[1]);
+            for (int s = 0; s < kSums; ++s) {
+                for (int u = 1; u < kUnroll; ++u) sums[0][s] += sums[u][s];
+                sum[s][k] += total(sums[0][s]);
+            }
         }
     } else {
         const auto add_vectors = [&](auto read, std::int64_t k, auto vectors) CAMFAST_INLINE_LAMBDA {
-            Doubles sums[vectors] = {};
+            Doubles sums[vectors][kSums] = {};
             for (std::int64_t p = 0; p < positions; ++p)
-                for (int u = 0; u < vectors; ++u) sums[u] += term(read, k + u * kStep, p);
-            for (int u = 0; u < vectors; ++u) {
-                double* const target = sum + k + u * kStep;
-                store_part(target, read(target) + sums[u], read.count);
-            }
+                for (int u = 0; u < vectors; ++u) term(read, k + u * kStep, p, sums[u]);
+            for (int s = 0; s < kSums; ++s)
+                for (int u = 0; u < vectors; ++u) {
+                    double* const target = sum[s] + k + u * kStep;
+                    store_part(target, read(target) + sums[u][s], read.count);
+                }
         };
         std::int64_t k = 0;
         for (; k + kUnroll * kStep <= channels; k += kUnroll * kStep)
@@ -44,30 +50,47 @@ template <class T, Adjacent kAdjacent>
 void activation_sums(Tile activations, std::int64_t channels, std::int64_t positions, double* sum,
                      double* sum_abs) {
     const Source<T, kAdjacent> a(activations);
-    add_terms<kAdjacent>(channels, positions, sum,
-                         [a](auto read, std::int64_t k, std::int64_t p)
-                             CAMFAST_INLINE_LAMBDA { return a(read, k, p); });
-    add_terms<kAdjacent>(channels, positions, sum_abs,
-                         [a](auto read, std::int64_t k, std::int64_t p)
-                             CAMFAST_INLINE_LAMBDA { return absolute(a(read, k, p)); });
+    add_terms<kAdjacent, 2>(channels, positions, {sum, sum_abs},
+                            [a](auto read, std::int64_t k, std::int64_t p, auto& sums) CAMFAST_INLINE_LAMBDA {
+                                const Doubles activation = a(read, k, p);
+                                sums[0] += activation;
+                                sums[1] += absolute(activation);
+                            });
 }
 
 template <class T, Adjacent kAdjacent>
 void gradient_sums(Tile gradients, std::int64_t channels, std::int64_t positions, double* sum) {
     const Source<T, kAdjacent> g(gradients);
-    add_terms<kAdjacent>(channels, positions, sum,
-                         [g](auto read, std::int64_t k, std::int64_t p)
-                             CAMFAST_INLINE_LAMBDA { return g(read, k, p); });
+    add_terms<kAdjacent, 1>(channels, positions, {sum},
+                            [g](auto read, std::int64_t k, std::int64_t p, auto& sums)
+                                CAMFAST_INLINE_LAMBDA { sums[0] += g(read, k, p); });
 }
 
 template <class T, Adjacent kAdjacent>
 void product_sums(Tile activations, Tile gradients, std::int64_t channels, std::int64_t positions,
                   double* sum) {
     const Source<T, kAdjacent> a(activations), g(gradients);
-    add_terms<kAdjacent>(channels, positions, sum,
-                         [a, g](auto read, std::int64_t k, std::int64_t p)
-                             CAMFAST_INLINE_LAMBDA { return a(read, k, p) * g(read, k, p); });
+    add_terms<kAdjacent, 1>(channels, positions, {sum},
+                            [a, g](auto read, std::int64_t k, std::int64_t p, auto& sums)
+                                CAMFAST_INLINE_LAMBDA { sums[0] += a(read, k, p) * g(read, k, p); });
 }
+
+template <class T, Adjacent kAdjacent>
+void response_sums(Tile activations, Tile gradients, std::int64_t channels, std::int64_t positions,
+                   double* sum, double* sum_abs, double* product_sum) {
+    const Source<T, kAdjacent> a(activations), g(gradients);
+    add_terms<kAdjacent, 3>(channels, positions, {sum, sum_abs, product_sum},
+                            [a, g](auto read, std::int64_t k, std::int64_t p, auto& sums)
+                                CAMFAST_INLINE_LAMBDA {
+                                    const Doubles activation = a(read, k, p);
+                                    sums[0] += activation;
+                                    sums[1] += absolute(activation);
+                                    sums[2] += activation * g(read, k, p);
+                                });
+}
+
+/// Denominators of alpha below this are at its pole, or past it.
+constexpr double kNearPole = 2e-4;
 
 /// gradients / denominators: in float32 where results are, because float64 division would cost more than
 /// memory.
@@ -78,25 +101,19 @@ CAMFAST_INLINE Doubles divide(Doubles gradients, Doubles denominators) {
 }
 
 template <class T, Adjacent kAdjacent>
-bool alpha_sums(Tile gradients, const double* activation_sum, std::int64_t channels, std::int64_t positions,
-                double* sum) {
+void alpha_sums(Tile gradients, const double* activation_sum, std::int64_t channels, std::int64_t positions,
+                double* sum, double* near_pole) {
     const Source<T, kAdjacent> g(gradients);
     const PerChannel<kAdjacent> s{activation_sum};
-    // The smallest denominator met, per lane: the pole of alpha is where it reaches 0.
-    Doubles smallest = broadcast(2);
-    add_terms<kAdjacent>(channels, positions, sum,
-                         [g, s, &smallest](auto read, std::int64_t k, std::int64_t p) CAMFAST_INLINE_LAMBDA {
-                             const Doubles gradient = g(read, k, p);
-                             const Doubles denominator =
-                                 gradient > 0 ? s(read, k) * gradient + 2 : broadcast(2);
-                             smallest = denominator < smallest ? denominator : smallest;
-                             // Not relu(gradient): an infinity below 0 must come out as NaN, as in 0 *
-                             // gradient.
-                             return divide<T>(gradient > 0 ? gradient : gradient * 0, denominator);
-                         });
-    bool pole = false;
-    for (int lane = 0; lane < kDoubleLanes; ++lane) pole |= smallest[lane] < 2e-4;
-    return pole;
+    add_terms<kAdjacent, 2>(
+        channels, positions, {sum, near_pole},
+        [g, s](auto read, std::int64_t k, std::int64_t p, auto& sums) CAMFAST_INLINE_LAMBDA {
+            const Doubles gradient = g(read, k, p);
+            const Doubles denominator = gradient > 0 ? s(read, k) * gradient + 2 : broadcast(2);
+            // Not relu(gradient): an infinity below 0 must come out as NaN, as in 0 * gradient.
+            sums[0] += divide<T>(gradient > 0 ? gradient : gradient * 0, denominator);
+            sums[1] += denominator < kNearPole ? broadcast(1) : Doubles{};
+        });
 }
 
 template <class T, Adjacent kAdjacent>
@@ -104,6 +121,7 @@ void fill_layout(LayoutKernels& kernels) {
     kernels.activation_sums = activation_sums<T, kAdjacent>;
     kernels.gradient_sums = gradient_sums<T, kAdjacent>;
     kernels.product_sums = product_sums<T, kAdjacent>;
+    kernels.response_sums = response_sums<T, kAdjacent>;
     kernels.alpha_sums = alpha_sums<T, kAdjacent>;
 }
 

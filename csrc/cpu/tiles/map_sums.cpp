@@ -69,12 +69,17 @@ void add_products(Tile activations, Tile gradients, std::int64_t channels, std::
 }
 
 template <class T>
-void write(const double* tile, std::int64_t n, bool add, bool rectify, void* target) {
+void write(const double* sum, std::int64_t n, bool add, bool rectify, void* target) {
     auto* out = static_cast<Result<T>*>(target);
-    for (std::int64_t i = 0; i < n; ++i) {
-        const double sum = add ? static_cast<double>(out[i]) + tile[i] : tile[i];
-        out[i] = static_cast<Result<T>>(rectify && sum < 0 ? 0.0 : sum);
-    }
+    const auto write_vector = [&](auto read, std::int64_t i) CAMFAST_INLINE_LAMBDA {
+        Doubles v = read(sum + i);
+        if (add) v += read(out + i);
+        if (rectify) v = relu(v);
+        store_part(out + i, v, read.count);
+    };
+    std::int64_t i = 0;
+    for (; i + kDoubleLanes <= n; i += kDoubleLanes) write_vector(Whole{}, i);
+    if (i < n) write_vector(Part{static_cast<int>(n - i)}, i);
 }
 
 template <class T, Adjacent kAdjacent>

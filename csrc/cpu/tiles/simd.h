@@ -166,12 +166,20 @@ CAMFAST_INLINE void store(T* target, V v) {
     std::memcpy(target, &v, sizeof v);
 }
 
-/// The first `count` lanes.
+/// The first `count` lanes, which may be all.
 CAMFAST_INLINE void store_part(double* target, Doubles v, int count) {
 #if defined(__AVX512F__)
     _mm512_mask_storeu_pd(target, static_cast<__mmask8>((1u << count) - 1), v);
 #else
     std::memcpy(target, &v, static_cast<std::size_t>(count) * sizeof(double));
+#endif
+}
+CAMFAST_INLINE void store_part(float* target, Doubles v, int count) {
+    const FloatsHalf floats = narrow(v);
+#if defined(__AVX512F__)
+    _mm256_mask_storeu_ps(target, static_cast<__mmask8>((1u << count) - 1), floats);
+#else
+    std::memcpy(target, &floats, static_cast<std::size_t>(count) * sizeof(float));
 #endif
 }
 

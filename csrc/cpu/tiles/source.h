@@ -6,6 +6,8 @@
 
 namespace camfast::cpu::CAMFAST_ISA {
 
+constexpr int kPrefetchBytes = 1024;
+
 template <int kCount>
 struct Count {
     constexpr operator int() const { return kCount; }
@@ -21,7 +23,10 @@ struct Source {
 
     template <class Read>
     CAMFAST_INLINE Doubles operator()(Read read, std::int64_t k, std::int64_t p) const {
-        return read(data + (kAdjacent == Adjacent::positions ? k * stride + p : k + p * stride));
+        const T* const source = data + (kAdjacent == Adjacent::positions ? k * stride + p : k + p * stride);
+        // Rows are short for the processor's own prefetching, which starts anew at every page.
+        __builtin_prefetch(reinterpret_cast<const char*>(source) + kPrefetchBytes);
+        return read(source);
     }
 };
 

@@ -33,10 +33,13 @@ struct LayoutKernels {
     void (*gradient_sums)(Tile g, std::int64_t channels, std::int64_t positions, double* sum);
     /// sum[k] += sum_p A[k, p] G[k, p]
     void (*product_sums)(Tile a, Tile g, std::int64_t channels, std::int64_t positions, double* sum);
-    /// sum[k] += sum_p alpha G, alpha = 1 / (2 + S_k G) where G > 0, else 0; true where 2 + S_k G < 2e-4 was
-    /// met.
-    bool (*alpha_sums)(Tile g, const double* activation_sum, std::int64_t channels, std::int64_t positions,
-                       double* sum);
+    /// The sums of activation_sums and product_sums in one pass.
+    void (*response_sums)(Tile a, Tile g, std::int64_t channels, std::int64_t positions, double* sum,
+                          double* sum_abs, double* product_sum);
+    /// sum[k] += sum_p alpha G, alpha = 1 / (2 + S_k G) where G > 0, else 0;
+    /// near_pole[k] += the number of elements with G > 0 and 2 + S_k G < 2e-4
+    void (*alpha_sums)(Tile g, const double* activation_sum, std::int64_t channels, std::int64_t positions,
+                       double* sum, double* near_pole);
     /// sum[p] += sum_k w[k] A[k, p]
     void (*add_weighted)(Tile a, const double* w, std::int64_t channels, std::int64_t positions, double* sum);
     /// sum[p] += sum_k rectified(A[k, p] G[k, p]); the index is a Rectify

@@ -13,14 +13,10 @@ template <class T>
 void convert(const void* source, std::int64_t n, void* target) {
     const auto* from = static_cast<const T*>(source);
     auto* to = static_cast<Result<T>*>(target);
-    const auto convert_part = [&](auto read, std::int64_t i, std::int64_t count) {
-        double lanes[kDoubleLanes];
-        store(lanes, read(from + i));
-        for (std::int64_t lane = 0; lane < count; ++lane) to[i + lane] = static_cast<Result<T>>(lanes[lane]);
-    };
     std::int64_t i = 0;
-    for (; i + kDoubleLanes <= n; i += kDoubleLanes) convert_part(Whole{}, i, kDoubleLanes);
-    if (i < n) convert_part(Part{static_cast<int>(n - i)}, i, n - i);
+    for (; i + kDoubleLanes <= n; i += kDoubleLanes) store_part(to + i, load(from + i), kDoubleLanes);
+    const int rest = static_cast<int>(n - i);
+    if (rest > 0) store_part(to + i, load_part(from + i, rest), rest);
 }
 
 template <class R>

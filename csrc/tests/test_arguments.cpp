@@ -1,0 +1,107 @@
+/// What is wrong with an argument is said, and nothing is touched.
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "arrays.h"
+#include "camfast/channel_weights.h"
+#include "camfast/fused_cam.h"
+#include "camfast/linear_upsample.h"
+#include "camfast/product_sum.h"
+#include "camfast/weighted_sum.h"
+
+namespace camfast::testing {
+namespace {
+
+class Arguments : public ::testing::Test {
+protected:
+    Status fused(CamMethod method = CamMethod::respond) {
+        return fused_cam(method, true, activations, gradients, grid_view, weights_view, ill, upsampling,
+                         maps_view, 1);
+    }
+    void expect(const char* argument, CamMethod method = CamMethod::respond) {
+        const Status status = fused(method);
+        EXPECT_EQ(status.code, StatusCode::invalid_argument);
+        EXPECT_STREQ(status.argument, argument);
+        EXPECT_STRNE(status.message, "");
+    }
+
+    Array a{DType::float32, Layout::contiguous, 1, 2, 3, 12, 0, 1, 1};
+    Array g{DType::float32, Layout::contiguous, 4, 2, 3, 12, 0, 1, 2};
+    Result grid{DType::float32, 2, 4, 12}, weights{DType::float32, 2, 4, 3}, maps{DType::float32, 2, 4, 48};
+    View activations = a.view3(), gradients = g.view4();
+    MutableView grid_view = grid.view(), weights_view = weights.view(), maps_view = maps.view();
+    std::uint8_t flags[8] = {};
+    std::uint8_t* ill = flags;
+    Upsampling upsampling{UpsampleMode::linear, {1, 3, 4}, {1, 6, 8}, {}, Gain::spray};
+};
+
+TEST_F(Arguments, GoodOnesPass) {
+    EXPECT_TRUE(fused().ok());
+}
+
+TEST_F(Arguments, UnknownCodes) {
+    expect("method", static_cast<CamMethod>(7));
+    expect("method", static_cast<CamMethod>(-1));
+    upsampling.mode = static_cast<UpsampleMode>(3);
+    expect("upsample");
+    upsampling.mode = UpsampleMode::gaussian;
+    upsampling.gain = static_cast<Gain>(3);
+    for (auto& axis : upsampling.axes) axis = {1, 0, 1};
+    expect("gain");
+    activations.dtype = static_cast<DType>(4);
+    expect("a");
+    EXPECT_STREQ(product_sum(static_cast<Rectify>(3), a.view3(), gradients, true, grid_view, 1).argument,
+                 "rectify");
+    EXPECT_STREQ(channel_weights(static_cast<WeightMethod>(4), a.view3(), gradients, weights_view, nullptr, 1)
+                     .argument,
+                 "method");
+}
+
+TEST_F(Arguments, AddressesAndSizes) {
+    const auto with = [&](auto change, const char* argument) {
+        const View old_a = activations, old_g = gradients;
+        const MutableView old_grid = grid_view, old_weights = weights_view, old_maps = maps_view;
+        const Upsampling old_upsampling = upsampling;
+        change();
+        expect(argument);
+        activations = old_a, gradients = old_g, grid_view = old_grid, weights_view = old_weights,
+        maps_view = old_maps;
+        upsampling = old_upsampling;
+    };
+    with([&] { activations.data = nullptr; }, "a");
+    with([&] { gradients.data = nullptr; }, "g");
+    with([&] { maps_view.data = nullptr; }, "maps");
+    with([&] { activations.sizes[1] = -1; }, "a");
+    with([&] { gradients.sizes[3] = 11; }, "g");
+    with([&] { gradients.dtype = DType::float64; }, "g");
+    with([&] { grid_view.sizes[2] = 13; }, "grid");
+    with([&] { grid_view.strides[2] = 2; }, "grid");
+    with([&] { weights_view.dtype = DType::float64; }, "weights");
+    with([&] { upsampling.grid_sizes[1] = 2; }, "d");
+    with([&] { upsampling.map_sizes[1] = 0; }, "o");
+    with([&] { maps_view.sizes[2] = 47; }, "maps");
+    for (auto& axis : upsampling.axes) axis = {1, 0, 1};
+    upsampling.mode = UpsampleMode::gaussian;
+    with([&] { upsampling.axes[1].sigma = 0; }, "sigma");
+    with([&] { upsampling.axes[1].sigma = std::numeric_limits<double>::quiet_NaN(); }, "sigma");
+    with([&] { upsampling.axes[2].step = 0; }, "step");
+    with([&] { upsampling.axes[2].start = std::numeric_limits<double>::infinity(); }, "start");
+}
+
+TEST_F(Arguments, ProductsHaveNoWeights) {
+    expect("weights", CamMethod::product);
+    weights_view = {};
+    expect("ill", CamMethod::product);
+}
+
+TEST_F(Arguments, OtherOps) {
+    const View w{weights.storage.data(), DType::float32, 3, {2, 4, 2}, {}};
+    EXPECT_STREQ(weighted_sum(activations, w, true, grid_view, 1).argument, "w");
+    const View cells{a.storage.data(), DType::float32, 4, {2, 1, 3, 4}, {}};
+    const MutableView out{maps.storage.data(), DType::float32, 4, {3, 1, 6, 8}, {}};
+    EXPECT_STREQ(linear_upsample(cells, out, 1).argument, "out");
+}
+
+}  // namespace
+}  // namespace camfast::testing
