@@ -117,7 +117,7 @@ def fused_cam(
     spatial = activations.shape[2:]
     rank = len(spatial)
     weights = (0, 0, 0) if out.weights is None else (out.weights.data_ptr(), *_lead_strides(out.weights, 1))
-    flags = None if out.ill_conditioned is None else torch.empty(G.shape[1], G.shape[0], dtype=torch.uint8, device=A.device)
+    flags = None if out.ill_conditioned is None else A.new_empty(G.shape[1], G.shape[0], dtype=torch.uint8)
     upsample = 0 if size is None else 1 if sigma is None else 2
     sigma = sigma or (-1.0,) * rank
     _kernels().fused_cam(

@@ -1,5 +1,6 @@
 """Models and callers that switch grad mode or inference mode themselves."""
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -183,3 +184,27 @@ def test_several_layers_across_a_block_in_no_grad() -> None:
     found = camfast.Explainer(model, ["layer", "second"], "hirescam", relu=False, size="grid")(x, 1).maps
     for name in ("layer", "second"):
         assert oracle.relative_error(found[name], _expected(twin, x, name)) < 1e-12, name
+
+
+@pytest.mark.parametrize("layers", ["1.layer", "2", ["1.layer"], ["2", "1.layer"]])
+@pytest.mark.parametrize("mode", [*MODES, "none"])
+def test_the_trunk_runs_once_and_without_a_graph(layers: str | list[str], mode: str) -> None:
+    def body(block: Block, x: Tensor) -> Tensor:
+        with MODES.get(mode, contextlib.nullcontext)():  # type: ignore[attr-defined]
+            return block.layer(x)
+
+    stem, tracked = nn.Conv2d(3, 3, 1).double(), []
+    stem.register_forward_hook(lambda *call: tracked.append(call[-1].requires_grad))
+    model = nn.Sequential(stem, Block(body), nn.ReLU(), head())
+    for target in (1, "all"):
+        camfast.Explainer(model, layers)(images(), target)
+    assert tracked == [False, False]
+
+
+def test_what_defeats_a_pass_is_remembered() -> None:
+    runs: list[int] = []
+    model = nn.Sequential(conv(), nn.ReLU(inplace=True), head())
+    model.register_forward_pre_hook(lambda *_: runs.append(1))
+    for _ in range(3):
+        camfast.cam(model, images(), "0")
+    assert len(runs) == 4
