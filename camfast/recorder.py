@@ -157,7 +157,7 @@ class Recorder:
             return map_leaves(lambda leaf: passed_on if leaf is tensor else leaf, result)
         reason = (
             f"what layer {name!r} returns ({type(result).__name__}) doesn't hold the tensor that layer_output= finds: "
-            "it must pick one out of a tuple, dict or dataclass; slices belong into reshape="
+            "it must pick one out of a tuple, dict or dataclass; slices belong in reshape="
         )
         if self.form.detach:
             raise Defeated(reason, Form(detach=False, copy=False))
@@ -204,7 +204,12 @@ def map_leaves(function: Callable[[Any], Any], result: Any) -> Any:
 def leaves(result: Any) -> list[Any]:
     """Every leaf of tuples, lists, dicts and dataclasses."""
     found: list[Any] = []
-    map_leaves(found.append, result)
+
+    def note(leaf: Any) -> Any:
+        found.append(leaf)
+        return leaf
+
+    map_leaves(note, result)
     return found
 
 
