@@ -16,7 +16,7 @@ SHAPE = (64, 192, 192)
 PARTICLES = 112
 STRIDE = 8
 METHOD = "respond"
-LABEL = "dumbbell"
+LABEL = "barrel"
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
