@@ -59,7 +59,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--seed", type=int, default=0)
     add("--threads", type=int, default=1)
     add("--checkpoint", type=Path, help="file to write after each epoch, and to go on from where it exists")
-    add("--quick", action="store_true", help="seconds instead of an hour, to see that everything runs")
+    add("--quick", action="store_true", help="seconds instead of 20 minutes, to see that everything runs")
     arguments = parser.parse_args()
     arguments.rate = arguments.rate or RATES[arguments.optimizer]
     if arguments.quick:
