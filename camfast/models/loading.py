@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -139,10 +140,11 @@ def _arguments(name: str, builtin: Builtin, weights: Weights, path: Path) -> dic
 def _find_factory(path: str, name: str) -> Callable[..., Any]:
     try:
         if path.endswith(".py"):
-            specification = importlib.util.spec_from_file_location(Path(path).stem, path)
+            specification = importlib.util.spec_from_file_location(f"_camfast_model_{Path(path).stem}", path)
             if specification is None or specification.loader is None or not Path(path).is_file():
                 raise InputError(f"{path}: no such Python file")
             module = importlib.util.module_from_spec(specification)
+            sys.modules[module.__name__] = module  # dataclasses look their module up
             specification.loader.exec_module(module)
         else:
             module = importlib.import_module(path)

@@ -108,6 +108,9 @@ def test_meshnet_reads_the_list_of_layers_beside_its_weights(tmp_path):
 
 
 FACTORIES = """
+from __future__ import annotations
+from dataclasses import dataclass
+from typing import ClassVar
 import torch
 from camfast.models import Loaded, Preprocess
 
@@ -116,6 +119,10 @@ def plain(classes=2):
 
 def full():
     return Loaded(plain(3), Preprocess(channels="L"), ("a", "b", "c"), "0")
+
+@dataclass
+class Options:
+    shared: ClassVar[int] = 2
 
 def wrong():
     return 3
