@@ -63,11 +63,13 @@ def run(
     form = _forms.get(key, Form())
     if options.create_graph:
         form = replace(form, detach=False)
+    tried = set()
     while True:
+        tried.add(form)
         try:
             result = _attempt(form, model, inputs, names, options, explain)
         except Defeated as defeat:
-            if defeat.form == form:
+            if defeat.form in tried:
                 raise CaptureError(str(defeat)) from defeat.__cause__
             form = defeat.form
         else:
@@ -88,8 +90,12 @@ def _attempt(
         scores, activations = _forward(form, model, inputs, names, options)
         try:
             return explain(Pass(scores, activations))
-        except CheckpointError as error:  # the trunk is run again with a graph that it had not
-            raise Defeated(str(error), replace(form, detach=False)) from error
+        except CheckpointError as error:
+            # the block around a frozen layer is run again without the hook that started its graph; without a graph
+            # before the layer nothing is checkpointed, and nothing is lost either
+            if form.detach or not all(activation.is_leaf for activation in activations.values()):
+                raise
+            raise Defeated(str(error), replace(form, detach=True)) from error
 
 
 def _forward(

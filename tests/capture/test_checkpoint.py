@@ -53,6 +53,16 @@ def test_that_is_not_reentrant(wiring: object, train: bool, frozen: bool, target
 
 
 @pytest.mark.parametrize("wiring", WIRINGS)
+def test_that_is_not_reentrant_in_a_frozen_model_whose_map_has_a_graph(wiring: object) -> None:
+    model = Wired(wiring, middle=nn.BatchNorm2d(CHANNELS).double()).eval().requires_grad_(False)  # type: ignore[arg-type]
+    x = images()
+    explainer = camfast.Explainer(model, "layer", "hirescam", relu=False, size="grid", create_graph=True)
+    expected = oracle.grid(_twin(model), x, "layer", 1, "hirescam")
+    assert oracle.relative_error(explainer(x, 1).maps.detach(), expected) < 1e-10
+    assert oracle.relative_error(explainer(x, "all").maps[:, 1].detach(), expected) < 1e-10
+
+
+@pytest.mark.parametrize("wiring", WIRINGS)
 def test_several_layers(wiring: object) -> None:
     model = Wired(wiring, middle=nn.BatchNorm2d(CHANNELS).double()).eval()  # type: ignore[arg-type]
     x = images()

@@ -218,6 +218,16 @@ def test_under_autocast(decorated: bool) -> None:
         assert torch.equal(gradient, other)
 
 
+def test_casts_made_without_a_graph_do_not_enter_the_callers_cache() -> None:
+    seen: list[bool] = []
+    model = sequential().float()
+    model[1].register_forward_hook(lambda *_: seen.append(torch.is_autocast_cache_enabled()))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        camfast.cam(model, images().float(), "1", 1)
+        assert torch.is_autocast_cache_enabled()
+    assert seen == [False]
+
+
 def test_inputs_that_require_grad() -> None:
     model, x = sequential(), images().requires_grad_()
     expected = oracle.grid(model, x.detach(), "1", 1)
