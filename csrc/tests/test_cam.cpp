@@ -125,7 +125,7 @@ TEST_P(Cam, SeparateOpsEqualTheFusedOne) {
     ASSERT_TRUE(weighted_sum(a.view3(), w, true, grid.view(), 2).ok());
     const auto expected = [&](Int in, Int it, Int ip) {
         double sum = 0;
-        for (Int k = 0; k < c; ++k) sum += weights(in, it, k) * a.at(0, in, k, ip);
+        for (Int k = 0; k < weights.last; ++k) sum += weights(in, it, k) * a.at(0, in, k, ip);
         return relu(sum);
     };
     EXPECT_LE(grid.error(expected), tolerance(dtype));

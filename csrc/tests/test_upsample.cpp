@@ -109,7 +109,9 @@ void expect_equal(const Array& grid, const Shape& shape, const Matrix (&weights)
 class Upsample : public ::testing::TestWithParam<std::tuple<DType, Int, Shape>> {};
 
 TEST_P(Upsample, Linear) {
-    const auto& [dtype, maps, shape] = GetParam();
+    const DType dtype = std::get<0>(GetParam());
+    const Int maps = std::get<1>(GetParam());
+    const Shape shape = std::get<2>(GetParam());
     const Array grid = make_grid(dtype, shape, maps);
     const Matrix weights[3] = {linear(shape.in[0], shape.out[0]), linear(shape.in[1], shape.out[1]),
                                linear(shape.in[2], shape.out[2])};
@@ -119,7 +121,9 @@ TEST_P(Upsample, Linear) {
 }
 
 TEST_P(Upsample, Gaussian) {
-    const auto& [dtype, maps, shape] = GetParam();
+    const DType dtype = std::get<0>(GetParam());
+    const Int maps = std::get<1>(GetParam());
+    const Shape shape = std::get<2>(GetParam());
     const Array grid = make_grid(dtype, shape, maps);
     for (const Gain gain : {Gain::spray, Gain::average, Gain::mass}) {
         GaussianAxis axes[3];
