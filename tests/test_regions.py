@@ -98,6 +98,15 @@ def test_components_by_size(index: int, points: set[tuple[int, ...]]) -> None:
     assert {tuple(point) for point in mask[0].nonzero().tolist()} == points
 
 
+def test_components_of_one_size_come_in_reading_order() -> None:
+    mask = torch.zeros(20, 20)
+    mask[::2, ::2] = 1
+    scores = torch.stack([torch.zeros(20, 20), mask * 2 - 1])[None]
+    for index in (0, 37, 99, -1, -100):
+        found = Region(CLASS, component(index)).mask(scores)[0].nonzero().tolist()
+        assert found == [[index % 100 // 10 * 2, index % 10 * 2]]
+
+
 def test_components_of_each_sample_and_in_three_dimensions() -> None:
     mask = torch.zeros(2, 4, 4, 4, dtype=torch.bool)
     mask[0, 0, 0, 0] = mask[0, 1, 1, 1] = True  # joined by their corners
