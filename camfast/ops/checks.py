@@ -9,6 +9,7 @@ from torch import Tensor
 
 from camfast.ops.forms import DTYPES, FORMS, GAINS, map_dtype
 
+_WEIGHTED = [name for name, form in FORMS.items() if form.weighted]
 _DTYPE_NAMES = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
 
 
@@ -77,7 +78,7 @@ def check_same_device(activations: Tensor, other: Tensor, name: str) -> None:
 
 def check_method(method: str, *, weighted: bool = False) -> None:
     """Check a method's name, and that it is one with channel weights where that is asked."""
-    names = [name for name, form in FORMS.items() if form.weighted or not weighted]
+    names = _WEIGHTED if weighted else FORMS
     if method not in names:
         kind = "a method with channel weights" if weighted else "a method"
         raise ValueError(f"method must be {kind}: one of {', '.join(names)}; found {method!r}")
@@ -163,6 +164,8 @@ def check_out(
 
 
 def _contiguous_behind(out: Tensor, lead: int) -> bool:
+    if out.is_contiguous():
+        return True
     expected = 1
     for axis in range(out.ndim - 1, lead - 1, -1):
         if out.shape[axis] != 1 and out.stride(axis) != expected:
@@ -173,9 +176,7 @@ def _contiguous_behind(out: Tensor, lead: int) -> bool:
 
 
 def _overlap(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors' extents in one storage meet (conservative for interleaved slices)."""
-    if first.numel() == 0 or second.numel() == 0:
-        return False
+    """Whether two tensors' extents in memory meet (conservative for interleaved slices)."""
     first_start, first_end = _extent(first)
     second_start, second_end = _extent(second)
     return first_start < second_end and second_start < first_end
@@ -183,6 +184,8 @@ def _overlap(first: Tensor, second: Tensor) -> bool:
 
 def _extent(tensor: Tensor) -> tuple[int, int]:
     start = tensor.data_ptr()
+    if tensor.is_contiguous() or tensor.numel() == 0:
+        return start, start + tensor.nbytes
     last = sum((extent - 1) * stride for extent, stride in zip(tensor.shape, tensor.stride(), strict=True))
     return start, start + (last + 1) * tensor.element_size()
 

@@ -135,8 +135,9 @@ def fused_cam_parts(
     if out is None:
         out = allocate(activations, method, resize.size, targets=pair.targets if pair.has_targets else None)
     else:
-        check_out(out.grid, pair.lead, pair.spatial, (activations, gradients))
         check_out(out.maps, pair.lead, tuple(resize.size or pair.spatial), (activations, gradients))
+        if out.grid is not out.maps:
+            check_out(out.grid, pair.lead, pair.spatial, (activations, gradients))
     result: FusedCam = dispatch.run("fused_cam", (activations, gradients, method, relu, *resize), out, backend)
     return result
 

@@ -117,7 +117,11 @@ def fused_cam(
     spatial = activations.shape[2:]
     rank = len(spatial)
     weights = (0, 0, 0) if out.weights is None else (out.weights.data_ptr(), *_lead_strides(out.weights, 1))
-    flags = None if out.ill_conditioned is None else A.new_empty(G.shape[1], G.shape[0], dtype=torch.uint8)
+    flags = (
+        out.ill_conditioned
+    )  # bool has the bytes of the kernel's uint8; some targets of more want a place of their own
+    if flags is not None and not flags.is_contiguous():
+        flags = torch.empty_like(flags, memory_format=torch.contiguous_format)
     upsample = 0 if size is None else 1 if sigma is None else 2
     sigma = sigma or (-1.0,) * rank
     _kernels().fused_cam(
@@ -126,8 +130,8 @@ def fused_cam(
         upsample, *_pad(spatial, 1), *_pad(size or spatial, 1), *_gaussian(sigma, gain, starts, steps),
         out.maps.data_ptr() if upsample else 0, *_lead_strides(out.maps, rank), torch.get_num_threads(),
     )  # fmt: skip
-    if out.ill_conditioned is not None and flags is not None:
-        out.ill_conditioned.copy_(flags.view(out.ill_conditioned.shape))
+    if out.ill_conditioned is not None and flags is not None and flags is not out.ill_conditioned:
+        out.ill_conditioned.copy_(flags)
     return out
 
 
