@@ -42,6 +42,18 @@ def test_millions_of_elements(method: str, dtype: torch.dtype) -> None:
         assert cases.relative_error(ops.fused_cam(A, G, method, relu=False), expected) < cases.TOLERANCE[dtype]
 
 
+@pytest.mark.parametrize("method", FORMS)
+@pytest.mark.parametrize("layout", ["channels_last", "sliced", "transposed"])
+def test_millions_of_elements_in_other_layouts(method: str, layout: str) -> None:
+    shape = (2, 64, 31, 32, 31)
+    A = cases.activations(shape, torch.float32, layout)
+    G = cases.gradients(shape, torch.float32, layout)
+    expected = _reference(A, G, method, relu=False)
+    out = cases.poisoned((2, 31, 32, 31), torch.float32)
+    assert ops.fused_cam(A, G, method, relu=False, out=out) is out
+    assert cases.relative_error(out, expected) < cases.TOLERANCE[torch.float32]
+
+
 @pytest.mark.parametrize("method", [name for name, form in FORMS.items() if form.weighted])
 @pytest.mark.parametrize("dtype", cases.DTYPES, ids=str)
 def test_signed_activations_by_their_conditioning(method: str, dtype: torch.dtype) -> None:

@@ -77,3 +77,13 @@ def test_spray_has_the_gain_of_the_formula_inside() -> None:
 def test_errors_name_the_argument(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ops.gaussian_upsample(torch.ones(1, 4, 4), (8, 8), **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_millions_of_pixels(dtype: torch.dtype) -> None:
+    grid = torch.randn(1, 63, 64, 63).to(dtype)
+    size = (127, 160, 200)
+    out = cases.poisoned((1, *size), torch.float32)
+    assert ops.gaussian_upsample(grid, size, 6.0, out=out) is out
+    expected = ops.gaussian_upsample(grid.double(), size, 6.0, backend="torch")
+    assert (out.double() - expected).abs().max() <= (TRUNCATION + 1e-6) * expected.abs().max()

@@ -43,3 +43,13 @@ def test_errors_name_what_does_not_fit() -> None:
         ops.linear_upsample(torch.ones(4, 4), (8, 8))
     with pytest.raises(ValueError, match=r"need positive axes, found \(0,\) and \(4,\)"):
         ops.linear_upsample(torch.ones(1, 4), (0,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_millions_of_pixels(dtype: torch.dtype) -> None:
+    grid = torch.randn(1, 63, 64, 63).to(dtype)
+    size = (127, 160, 200)
+    out = cases.poisoned((1, *size), torch.float32)
+    assert ops.linear_upsample(grid, size, out=out) is out
+    expected = ops.linear_upsample(grid.double(), size, backend="torch")
+    assert (out.double() - expected).abs().max() <= 1e-6 * expected.abs().max()
