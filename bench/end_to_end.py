@@ -3,6 +3,7 @@
 import argparse
 import functools
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 import camfast
 from bench.report import Circumstances, Report
-from bench.timing import compare, keep_freed_memory, milliseconds, times, trust
+from bench.timing import compare, keep_freed_memory, milliseconds, times, trust, until_conclusive
 
 COLUMNS = ("network", "batch", "layer", "method", "forward ms", "explain ms", "explain ÷ forward", "A/A", "others")
 METHODS = ("gradcam", "respond")
@@ -34,17 +35,22 @@ class Network:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.end_to_end", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="shortly, CNN-1 with a batch of 1")
+    parser.add_argument("--patience", type=float, default=0.0, help="minutes for lines to be repeated in quieter times")
     parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
     parser.add_argument("--json", type=Path, help="write every time that was taken to this file")
     options = parser.parse_args()
     if options.write and options.quick:
         parser.error("--write is for the full measurement: leave out --quick")
 
+    deadline = time.monotonic() + 60 * options.patience
     keep_freed_memory()
     circumstances = Circumstances.now()
     rows, measurements = [], []
     for network in (cnn1(1 if options.quick else 8), squeezenet()):
-        compared = compare(contenders(network), check=check(network), seconds=1.0 if options.quick else 30.0)
+        measure = functools.partial(
+            compare, contenders(network), check=check(network), seconds=1.0 if options.quick else 30.0
+        )
+        compared = until_conclusive(measure, deadline)
         measurements.append({"network": network.name, "batch": len(network.inputs), **asdict(compared)})
         for method in METHODS:
             rows.append((
@@ -57,7 +63,8 @@ def main() -> None:
                 times(compared, method, FORWARD),
                 *trust(compared),
             ))  # fmt: skip
-    report = Report("end to end", "python -m bench.end_to_end", circumstances, COLUMNS, tuple(rows), measurements)
+    command = "python -m bench.end_to_end" + (f" --patience {options.patience:g}" if options.patience else "")
+    report = Report("end to end", command, circumstances, COLUMNS, tuple(rows), measurements)
     print(report.markdown())
     if options.write:
         report.write_into()

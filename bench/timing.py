@@ -127,6 +127,18 @@ def compare(
     return Comparison(timings, Timing(tuple(seen[_CONTROL]), calls[first]), others)
 
 
+def until_conclusive(measure: Callable[[], Comparison], deadline: float, pause: float = 5.0) -> Comparison:
+    """Measure again while a comparison is inconclusive and `time.monotonic` is before a deadline; return the last.
+
+    What decides is the control and the other processes, never the ratio.
+    """
+    compared = measure()
+    while not compared.conclusive and time.monotonic() < deadline:
+        time.sleep(pause)
+        compared = measure()
+    return compared
+
+
 def milliseconds(timing: Timing) -> str:
     """A median for a table, in three digits."""
     value = timing.median * 1e3

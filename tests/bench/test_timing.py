@@ -14,7 +14,7 @@ import torch
 from bench.cases import CAMFAST, EAGER, FLOOR, specs
 from bench.ratios import COLUMNS, row
 from bench.report import Circumstances, Report, replace_block, table
-from bench.timing import Comparison, Timing, compare, keep_freed_memory, milliseconds, times, trust
+from bench.timing import Comparison, Timing, compare, keep_freed_memory, milliseconds, times, trust, until_conclusive
 
 
 def _accept(name, result):
@@ -88,6 +88,13 @@ def test_doubt_is_shown(control, others, conclusive):
     assert compared.conclusive is conclusive
     assert times(compared, "second", "first") == "3.00 (3.00–3.00)" + ("" if conclusive else " ?")
     assert float(trust(compared)[0]) >= 1
+
+
+def test_a_doubtful_comparison_is_repeated_as_long_as_there_is_time():
+    doubtful, sound = _compared([1] * 5, [3] * 5, others=0.5), _compared([1] * 5, [2] * 5)
+    for deadline, expected in ((math.inf, sound), (-math.inf, doubtful)):
+        results = iter([doubtful, doubtful, sound, doubtful])
+        assert until_conclusive(lambda results=results: next(results), deadline, pause=0.0) is expected
 
 
 def test_other_processes_are_seen():
