@@ -22,7 +22,7 @@ def measure(seed: int, snr: float | None, blend: str) -> dict[str, tuple[float, 
     classes = [index for index, label in enumerate(loaded.labels) if label != "nothing"]
     window = tuple(loaded.metadata["window"])
     explainer = Explainer(loaded.module, loaded.layer, METHOD)
-    result = scan(tomogram.data, explainer, window=window, stride=STRIDE, target=classes, blend=blend)  # type: ignore[arg-type]
+    result = scan(tomogram.data, explainer, window=window, stride=STRIDE, target=classes, blend=blend, progress=False)  # type: ignore[arg-type]
     found = {}
     for index, cam in zip(classes, result.cam, strict=True):
         label = loaded.labels[index]

@@ -83,10 +83,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _target(label: str, labels: tuple[str, ...] | None) -> int:
-    known = [name for name in labels or () if name != "nothing"]
-    if label not in known:
+    labels = labels or ()
+    if label not in labels or label == "nothing":
+        known = [name for name in labels if name != "nothing"]
         raise InputError(f"--class is {label!r}, expected one of {', '.join(known)}")
-    return known.index(label)
+    return labels.index(label)
 
 
 def _folder(path: Path) -> Path:
