@@ -53,6 +53,8 @@ def run(options: argparse.Namespace) -> None:
     from camfast.scan.files import is_volume_file
     from camfast.scan.output import check_output
 
+    if options.out.resolve() == options.image.resolve():
+        raise InputError(f"-o {options.out} is the image that is explained; write the map under another name")
     if is_volume_file(options.image):
         _check_ending(options.out, (".png", ".mrc", ".map", ".rec", ".zarr"))
         check_output(options.out, overwrite=options.overwrite)

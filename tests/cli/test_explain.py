@@ -172,3 +172,13 @@ def test_labels_have_to_be_as_many_as_classes(camfast, refused, command, tmp_pat
     assert "gradcam: cat, pussycat, values" in line
     (tmp_path / "out.png").unlink()
     assert "neither a class index nor a label" in refused(*command(labels=tmp_path / "labels.txt", target="cat"))
+
+
+def test_what_is_explained_is_never_overwritten(refused, command, photo, tomogram, tmp_path):
+    (tmp_path / "link.png").symlink_to(photo)
+    for image, out in ((photo, photo), (tmp_path / "link.png", photo), (photo, tmp_path / "link.png")):
+        before = photo.read_bytes()
+        assert "is the image that is explained" in refused(*command("--overwrite", image=image, out=out))
+        assert photo.read_bytes() == before
+    line = refused(*command("--overwrite", image=tomogram, out=tomogram, size=None))
+    assert "is the image that is explained" in line
