@@ -2,23 +2,20 @@
 
 import json
 import math
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from camfast.errors import CamfastError, IllConditionedWarning, InputError
-from camfast.scan.blending import Blender, Normalize, Windows
+from camfast.errors import InputError
+from camfast.scan.blending import Normalize, Windows
 from camfast.scan.files import as_mask, open_written, output_format, read_volume, write_volumes
 from camfast.scan.output import staged
-from camfast.scan.plan import Blend, Plan, Shape, grid_cell, plan_windows
-from camfast.scan.progress import Progress
+from camfast.scan.plan import Blend, Plan, plan_windows
+from camfast.scan.running import Run
 from camfast.scan.volumes import Volume
 
 if TYPE_CHECKING:
@@ -128,8 +125,8 @@ def scan(
     chosen = None if mask is None else plan.touching(as_mask(mask, source))
     size = _batch_size(batch)
 
-    def start() -> _Run:
-        return _Run(explainer, plan, Windows(source, plan, normalize, invert=invert), target, blend)
+    def start() -> Run:
+        return Run(explainer, plan, Windows(source, plan, normalize, invert=invert), target, blend)
 
     if out is None:
         run = start()
@@ -148,87 +145,6 @@ def scan(
         about = _provenance(explainer, plan, target)
         write_volumes(staging, arrays, source, channels=run.targets, attributes=about)
     return ScanResult(open_written(path), run.scores, path)
-
-
-class _Run:
-    """The state of a scan: one window is explained at the start to learn the grid's and the output's shape."""
-
-    def __init__(self, explainer: "Explainer", plan: Plan, windows: Windows, target: Any, blend: Blend) -> None:
-        self.explainer, self.upsampling = explainer.replace(size="grid"), explainer.upsampling
-        self.plan, self.windows, self.target = plan, windows, target
-        self.device, self.dtype = _placement(explainer.model)
-        self.ill_conditioned = 0
-        grid, scores = self._first_window()
-        if grid.ndim not in (4, 5):
-            raise InputError(f"a window's map has the shape {tuple(grid.shape[1:])}, expected ([T,] z, y, x)")
-        self.targets = grid.shape[1] if grid.ndim == 5 else None
-        self.blender = Blender(plan, grid_cell(plan, grid.shape[-3:]), blend, self.targets)
-        self.scores = torch.full((*plan.counts, scores.shape[1]), math.nan)
-
-    def _first_window(self) -> tuple[NDArray[Any], Tensor]:
-        """Explain one window: what a person chose wrongly shows here, before hours of computing."""
-        try:
-            grid, scores, _ = self._explain(self.plan.origins()[:1])
-        except (CamfastError, torch.OutOfMemoryError):
-            raise
-        except ValueError as error:
-            raise InputError(str(error)) from error
-        except RuntimeError as error:
-            found = (str(error).splitlines() or [""])[0]
-            window = " × ".join(str(length) for length in self.plan.window)
-            raise InputError(
-                f"the network does not take a window of {window} voxels ({found}); choose the one it was trained with"
-            ) from error
-        return grid, scores
-
-    def _explain(self, origins: list[Shape]) -> tuple[NDArray[Any], Tensor, NDArray[np.bool_]]:
-        """Return maps on the grid (B, [T,] z, y, x), scores (B, C), and which windows are ill-conditioned (B,)."""
-        inputs = self.windows.batch(origins).to(self.device, self.dtype)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", IllConditionedWarning)  # said once, for all windows, at the end
-            result = self.explainer(inputs, self.target)
-        scores = result.scores.float().reshape(len(origins), -1)
-        return result.grid.detach().cpu().numpy(), scores.cpu(), result.ill_conditioned.cpu().numpy()
-
-    def all_windows(self, batch: int, chosen: NDArray[np.bool_] | None, *, progress: bool) -> None:
-        """Explain the chosen windows in batches of one size and add up their maps."""
-        origins = self.plan.origins()
-        numbers = np.arange(len(origins)) if chosen is None else np.flatnonzero(chosen)
-        flat = self.scores.view(len(origins), -1)
-        with Progress(math.prod(self.plan.shape), len(numbers), shown=progress) as bar:
-            for first in range(0, len(numbers), batch):
-                part = numbers[first : first + batch]
-                filled = [origins[i] for i in part] + [origins[part[-1]]] * (batch - len(part))
-                grids, scores, ill = self._explain(filled)
-                self.ill_conditioned += int(ill[: len(part)].sum())
-                for row, number in enumerate(part):
-                    self.blender.add(origins[number], grids[row])
-                flat[part] = scores[: len(part)]
-                bar.windows(len(part))
-        if self.ill_conditioned:
-            warnings.warn(
-                f"layer {self.explainer.layer!r}: in {self.ill_conditioned:,} of {len(numbers):,} windows channel "
-                "weights divide by a small difference of large activations, and their maps may be noise blown up; "
-                "explain the output of the ReLU behind the layer, or use hirescam or gradcam",
-                IllConditionedWarning,
-                stacklevel=3,
-            )
-
-    def maps(self) -> Iterator[Tensor]:
-        """Maps of the volume, float32 (z, y, x), one target at a time."""
-        grid = torch.from_numpy(self.blender.result()).float()
-        depth, height, width = self.plan.shape
-        for coarse in grid[None] if self.targets is None else grid:
-            fine = self.upsampling.apply(coarse[None].to(self.device), self.plan.padded, backend=self.explainer.backend)
-            yield fine[0, :depth, :height, :width].cpu().contiguous()
-
-
-def _placement(model: torch.nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Device and type of a model's parameters, which its windows have to share."""
-    for parameter in model.parameters():
-        if parameter.is_floating_point():
-            return parameter.device, parameter.dtype
-    return torch.device("cpu"), torch.float32
 
 
 def _batch_size(batch: int | str) -> int:

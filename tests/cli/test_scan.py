@@ -275,3 +275,13 @@ def test_a_real_tomogram_through_the_published_network(camfast, command, data_di
         assert file.voxel_size.item() == pytest.approx((10.52, 10.52, 10.52), rel=1e-6)
         assert np.isfinite(file.data).all()
         assert file.data.std() > 0
+
+
+def test_a_network_of_nan_is_refused(refused, command, tmp_path):
+    shape = {"classes": 4, "width": 2, "hidden": 8, "side": 16}
+    module = models.cnn2(**shape)
+    with torch.no_grad():
+        next(iter(module.parameters())).fill_(torch.nan)
+    models.save_weights(tmp_path / "nan.safetensors", module, arguments=shape)
+    line = refused(*command(weights=tmp_path / "nan.safetensors"))
+    assert "window at voxel (z, y, x) = (0, 0, 0): the network's scores are not finite" in line

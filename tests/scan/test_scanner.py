@@ -6,19 +6,13 @@ import warnings
 import numpy as np
 import pytest
 import torch
-import zarr
 from torch import nn
 
 import camfast
-from camfast.scan import Volume, read_volume, write_volumes
+from camfast.scan import Volume, write_volumes
 from camfast.scan.plan import plan_windows
-from camfast.scan.scanner import describe, scan
-
-WINDOW, STRIDE, CELL = (12, 8, 8), (8, 4, 8), 4
-
-
-def density(shape, seed=0):
-    return np.random.default_rng(seed).gamma(2.0, 3.0, shape).astype(np.float32)
+from camfast.scan.scanner import scan
+from tests.scan.cases import CELL, STRIDE, WINDOW, density
 
 
 def naive_grid(volume, explainer, target, blend, normalize="volume", sign=1.0):
@@ -190,123 +184,6 @@ def test_a_mask_leaves_windows_out(explainer):
     assert torch.equal(result.scores[done], everything.scores[done])
 
 
-def test_mrc_output_is_lazy_placed_like_the_input_and_byte_equal(explainer, tmp_path):
-    source = Volume(density((13, 9, 17)), (10.52, 10.5, 10.48), (5.0, 6.0, 7.0), (1, -2, 3))
-    options = {"window": WINDOW, "stride": STRIDE, "target": 2, "progress": False}
-    result = scan(source, explainer, out=tmp_path / "a.mrc", **options)
-    again = scan(source, explainer, out=tmp_path / "b.mrc", **options)
-    assert result.path == tmp_path / "a.mrc"
-    assert result.path.read_bytes() == again.path.read_bytes()
-    np.testing.assert_array_equal(result.cam, scan(source, explainer, **options).cam.numpy())
-    read = read_volume(result.path)
-    np.testing.assert_allclose(read.voxel_angstrom, source.voxel_angstrom, rtol=1e-6)
-    assert (read.origin, read.start) == (source.origin, source.start)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mrc", "b.mrc"]
-
-
-def test_zarr_output_of_all_targets(explainer, tmp_path):
-    source = Volume(density((13, 9, 17)), (10.0, 10.0, 10.0))
-    options = {"window": WINDOW, "stride": STRIDE, "target": "all", "progress": False}
-    result = scan(source, explainer, out=tmp_path / "cam.zarr", **options)
-    assert isinstance(result.cam, zarr.Array)
-    np.testing.assert_array_equal(result.cam[...], scan(source, explainer, **options).cam.numpy())
-    about = dict(zarr.open_group(result.path, mode="r").attrs)["camfast"]
-    assert about == {"method": "respond", "layer": "5", "target": "all", "window": [12, 8, 8], "stride": [8, 4, 8]}
-
-
-class Interrupt(nn.Module):
-    """Passes two batches, then behaves like Ctrl-C."""
-
-    def __init__(self, error):
-        super().__init__()
-        self.calls, self.error = 0, error
-
-    def forward(self, x):
-        self.calls += 1
-        if self.calls > 2:
-            raise self.error
-        return x
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("broken"), MemoryError()])
-@pytest.mark.parametrize("name", ["cam.mrc", "cam.zarr"])
-def test_no_partial_output_after_an_interrupt(network, tmp_path, error, name):
-    explainer = camfast.Explainer(nn.Sequential(*network[:6], Interrupt(error), *network[6:]), "5")
-    with pytest.raises(type(error)):
-        scan(density((24, 16, 16)), explainer, window=WINDOW, stride=STRIDE, target=2, batch=1, out=tmp_path / name,
-             progress=False)  # fmt: skip
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_existing_output_needs_overwrite(explainer, tmp_path):
-    path = tmp_path / "cam.mrc"
-    path.write_bytes(b"precious")
-    options = {"window": WINDOW, "stride": STRIDE, "target": 2, "progress": False, "out": path}
-    with pytest.raises(camfast.InputError, match="exists already"):
-        scan(density((12, 9, 8)), explainer, **options)
-    assert path.read_bytes() == b"precious"
-    scan(density((12, 9, 8)), explainer, overwrite=True, **options)
-    assert read_volume(path).shape == (12, 9, 8)
-
-
-def test_the_input_is_never_overwritten(explainer, tmp_path):
-    path = tmp_path / "tomo.mrc"
-    options = {"window": WINDOW, "stride": STRIDE, "target": 2, "progress": False, "out": path}
-    scan(density((12, 9, 8)), explainer, **options)
-    with pytest.raises(camfast.InputError, match="is the volume that is scanned"):
-        scan(path, explainer, overwrite=True, **options)
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"trunk": "shared"}, "trunk='shared' is not available"),
-        ({"trunk": "fast"}, "trunk is 'fast'"),
-        ({"max_memory": 1 << 30}, "max_memory is not available"),
-        ({"client": object()}, "Dask client is not available"),
-        ({"batch": 0}, "batch is 0"),
-        ({"normalize": "minmax"}, "normalize is 'minmax'"),
-        ({"blend": "median"}, "blend is 'median'"),
-        ({"target": torch.tensor([1])}, "target is a tensor"),
-        ({"target": 5}, "5"),
-        ({"window": (12, 12, 8)}, "window of 12 voxels is larger than the volume"),
-        ({"window": (12, 4, 8)}, "does not take a window of 12 × 4 × 8 voxels"),
-        ({"stride": (6, 4, 8)}, "choose 4 or 8"),
-        ({"mask": np.ones((2, 2, 2))}, "the mask has the shape"),
-        ({"mask": np.zeros((12, 9, 8))}, "mask is 0 everywhere"),
-        ({"out": "cam.tif"}, "name that ends in .mrc or .zarr"),
-    ],
-)
-def test_bad_options_are_refused(explainer, change, says):
-    options = {"window": WINDOW, "stride": STRIDE, "target": 2, "progress": False, **change}
-    with pytest.raises(camfast.InputError, match=says):
-        scan(density((12, 9, 8)), explainer, **options)
-
-
-def test_several_targets_do_not_fit_an_mrc_file(explainer, tmp_path):
-    with pytest.raises(camfast.InputError, match="an MRC file holds one volume"):
-        scan(density((12, 9, 8)), explainer, window=WINDOW, stride=STRIDE, target="all", out=tmp_path / "cam.mrc")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_several_layers_are_refused(network):
-    with pytest.raises(camfast.InputError, match="2 layers"):
-        scan(density((12, 9, 8)), camfast.Explainer(network, ["4", "5"]), window=WINDOW, stride=STRIDE, target=2)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_no_numbers_are_named(explainer, value):
-    volume = density((12, 9, 8))
-    volume[7, 3, 1] = volume[9, 0, 0] = value
-    with pytest.raises(camfast.InputError, match=r"voxel \(z, y, x\) = \(7, 3, 1\) is (nan|inf)"):
-        scan(volume, explainer, window=WINDOW, stride=STRIDE, target=2, normalize=None)
-
-
-def test_a_constant_volume_is_refused_where_it_is_normalised(explainer):
-    with pytest.raises(camfast.InputError, match=r"every voxel is 2"):
-        scan(np.full((12, 9, 8), 2.0), explainer, window=WINDOW, stride=STRIDE, target=2)
-
-
 def test_a_constant_window_becomes_0(explainer):
     volume = density((12, 16, 8))
     volume[:, :8] = 4.0
@@ -322,25 +199,6 @@ def test_ill_conditioned_windows_are_reported_once(network):
         scan(density((24, 9, 8)), explainer, window=WINDOW, stride=STRIDE, target=2, batch=1, progress=False)
     (warning,) = caught
     assert "in 6 of 6 windows" in str(warning.message)
-
-
-def test_the_bar_counts_voxels(explainer, capsys):
-    scan(density((13, 9, 17)), explainer, window=WINDOW, stride=STRIDE, target=2)
-    shown = capsys.readouterr().err
-    assert "100%" in shown
-    assert "1.99k/1.99k" in shown
-    assert "voxel/s" in shown
-
-
-def test_camfast_scan_is_the_function():
-    assert camfast.scan is scan
-
-
-def test_describe_counts_what_a_scan_would_take():
-    volume = Volume(np.zeros((13, 9, 17), np.int16))
-    facts = describe(volume, plan_windows(volume.shape, WINDOW, STRIDE), batch=5)
-    assert (facts["windows"], facts["passes"], facts["padded"]) == (12, 3, [20, 12, 24])
-    assert (facts["input_bytes"], facts["cam_bytes_per_target"]) == (2 * 13 * 9 * 17, 4 * 13 * 9 * 17)
 
 
 def test_every_kind_of_source_gives_the_same_map(explainer, tmp_path):
