@@ -18,6 +18,7 @@ from camfast.errors import (
     IllConditionedWarning,
     InputError,
     MissingExtraError,
+    TrainingModeWarning,
 )
 from camfast.explanation import Explanation
 from camfast.methods import methods
@@ -41,6 +42,7 @@ __all__ = [
     "MissingExtraError",
     "ReceptiveField",
     "Region",
+    "TrainingModeWarning",
     "__version__",
     "backends",
     "cam",

@@ -1,5 +1,6 @@
 """From a model and an input to maps: `cam` for one call, `Explainer` for many."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from camfast import layers, methods, ops
 from camfast.capture import resolve_size, spatial_size
+from camfast.errors import TrainingModeWarning
 from camfast.explanation import Explanation, assemble
 from camfast.gradients import target_gradients
 from camfast.ops import FusedCam
@@ -19,6 +21,8 @@ from camfast.targets import Target, select
 from camfast.upsample import Upsampling
 
 Layer = str | nn.Module
+
+_UNSTEADY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
 class Explainer:
@@ -95,7 +99,7 @@ class Explainer:
         self._names = _layer_names(self.model, layer)
         self._single = isinstance(layer, str | nn.Module)  # a Sequential is one layer, not a sequence of them
         self.layer: str | tuple[str, ...] = self._names[0] if self._single else self._names
-        form = methods.get(method).form
+        form = methods.get(method)
         self.method = method
         self.relu = form.relu if relu is None else relu
         self.size = size
@@ -108,6 +112,9 @@ class Explainer:
             raise ValueError("fuse needs maps of one size, and size='grid' leaves every layer on its own grid")
         self.fuse = fuse
         self.backend = backend
+        for name, function in (("output", output), ("layer_output", layer_output), ("reshape", reshape)):
+            if function is not None and not callable(function):
+                raise TypeError(f"{name} must be a function of what it is given, found {function!r}")
         self.options = CaptureOptions(call, output, layer_output, reshape, create_graph)
 
     def __call__(self, inputs: Any, target: Target = "predicted", out: Tensor | None = None) -> Explanation:
@@ -137,6 +144,8 @@ class Explainer:
         """
         if out is not None and (not self._single or self.options.create_graph):
             raise ValueError("out= holds the maps of a single layer, without a graph: leave it out here")
+        if self.model.training and not self.options.create_graph:
+            _warn_of_training_mode(self.model)
         return run(
             self.model,
             inputs,
@@ -246,6 +255,19 @@ def cam(
     )  # fmt: skip
     maps: Tensor = explainer(inputs, target).maps
     return maps
+
+
+def _warn_of_training_mode(model: nn.Module) -> None:
+    unsteady = {
+        type(module).__name__ for module in model.modules() if module.training and isinstance(module, _UNSTEADY)
+    }
+    if unsteady:
+        warnings.warn(
+            f"the model is in training mode, where {' and '.join(sorted(unsteady))} make maps depend on chance or "
+            "on the rest of the batch: call model.eval() first",
+            TrainingModeWarning,
+            stacklevel=3,
+        )
 
 
 def _layer_names(model: nn.Module, layer: Layer | Sequence[Layer]) -> tuple[str, ...]:

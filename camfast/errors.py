@@ -23,3 +23,7 @@ class MissingExtraError(CamfastError, ImportError):
 
 class IllConditionedWarning(UserWarning):
     """Channel weights divide by a small difference of large numbers: the map may be noise blown up."""
+
+
+class TrainingModeWarning(UserWarning):
+    """The model is in training mode, where dropout and batch norm make its maps depend on chance and on the batch."""

@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -49,6 +49,18 @@ class Explanation:
     empty: Any
     ill_conditioned: Any
 
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{field.name}={_shapes(getattr(self, field.name))}" for field in fields(self))
+        return f"Explanation({shown})"
+
+
+def _shapes(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_shapes(item)}" for key, item in value.items()) + "}"
+    return repr(value)
+
 
 def assemble(
     parts: Mapping[str, FusedCam], scores: Tensor, selection: Selection, *, fuse: str | None, single: bool
@@ -83,19 +95,19 @@ def assemble(
                 IllConditionedWarning,
                 stacklevel=_level_of_caller(),
             )
-    fields = {key: next(iter(by_layer.values())) if single else by_layer for key, by_layer in found.items()}
+    chosen = {key: next(iter(by_layer.values())) if single else by_layer for key, by_layer in found.items()}
     if fuse is not None:
         stacked = torch.stack(list(found["maps"].values()))
-        fields["maps"] = stacked.mean(0) if fuse == "mean" else stacked.amax(0)
+        chosen["maps"] = stacked.mean(0) if fuse == "mean" else stacked.amax(0)
     return Explanation(
-        maps=fields["maps"],
-        grid=fields["grid"],
+        maps=chosen["maps"],
+        grid=chosen["grid"],
         scores=scores.detach(),
         targets=selection.targets,
-        weights=fields["weights"],
-        residual=fields["residual"],
-        empty=fields["empty"],
-        ill_conditioned=fields["ill"],
+        weights=chosen["weights"],
+        residual=chosen["residual"],
+        empty=chosen["empty"],
+        ill_conditioned=chosen["ill"],
     )
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.checkpoint import CheckpointError
 
 from camfast import guards, layers
@@ -109,6 +110,7 @@ def _forward(
         except RuntimeError as error:
             explained = _explained(error, form)
             if explained is None:
+                error.add_note(f"camfast ran the model on {_described(positional, keywords)}, without changing them")
                 raise
             raise explained from error
         interrupted = recorder.graph_interrupted or not torch.is_grad_enabled()
@@ -139,9 +141,18 @@ def _explained(error: RuntimeError, form: Form) -> Exception | None:
     return None
 
 
+def _described(*inputs: Any) -> str:
+    """Shapes and types of what a model was run on, for a person who has to find out why it failed."""
+    tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
+    found = [f"{str(leaf.dtype).removeprefix('torch.')} {tuple(leaf.shape)}" for leaf in tensors]
+    return f"inputs of {', '.join(found)}" if found else "inputs without a tensor"
+
+
 def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Positional and keyword arguments, of tensors that the model may change in place and autograd accepts."""
     inputs = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, inputs)
+    if isinstance(inputs, np.ndarray):
+        raise TypeError("inputs is a numpy array: pass torch.from_numpy(inputs), with the batch as its first axis")
     if isinstance(inputs, Mapping):
         return (), dict(inputs)
     return (inputs if isinstance(inputs, tuple) else (inputs,)), {}

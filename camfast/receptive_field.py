@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, Literal
 
 import numpy as np
@@ -47,7 +48,7 @@ class ReceptiveField:
     centre: tuple[float, ...]
     r_squared: float
     images: int
-    field: Tensor
+    field: Tensor = dataclass_field(repr=False)
 
 
 def effective_receptive_field(
@@ -94,7 +95,7 @@ def effective_receptive_field(
     >>> blur = torch.nn.Sequential(*(torch.nn.Conv1d(1, 1, 3, padding=1, bias=False) for _ in range(24)))
     >>> for step in blur:
     ...     _ = torch.nn.init.constant_(step.weight, 1 / 3)
-    >>> round(effective_receptive_field(blur, torch.ones(1, 1, 64), "23").sigma[0], 1)
+    >>> round(camfast.effective_receptive_field(blur, torch.ones(1, 1, 64), "23").sigma[0], 1)
     4.0
     """
     if statistic not in _STATISTICS:

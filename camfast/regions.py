@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,7 +51,14 @@ def component(index: int) -> Component:
     ----------
     index
         By size: 0 the largest, −1 the smallest. Diagonal neighbours are connected.
+
+    Raises
+    ------
+    TypeError
+        If the index is no whole number.
     """
+    if isinstance(index, bool) or not hasattr(index, "__index__"):
+        raise TypeError(f"component wants a whole number, 0 for the largest component, found {index!r}")
     return Component(int(index))
 
 
@@ -63,8 +71,9 @@ class Region:
     class_index : int
         The class whose scores are added.
     where
-        The set M: a bool mask (*S) or (N, *S); ``"image"``, all positions; ``"predicted"``, the positions whose largest
-        score is the class's; `predicted`; a point, as a tuple of ints; a box, as a tuple of slices; `component`.
+        The set M: a bool mask (*S) or (N, *S), tensor or numpy array; ``"image"``, all positions; ``"predicted"``, the
+        positions whose largest score is the class's; `predicted`; a point, as a tuple of ints; a box, as a tuple of
+        slices; `component`.
 
     Examples
     --------
@@ -122,6 +131,8 @@ class Region:
         scores = scores.detach()
         spatial = tuple(scores.shape[2:])
         where = self.where
+        if isinstance(where, np.ndarray):
+            where = torch.from_numpy(where)
         if isinstance(where, Tensor):
             return self._given(where, scores)
         if isinstance(where, str) and where == "image":

@@ -12,6 +12,9 @@ import camfast
 from camfast import guards
 from tests.capture.networks import CHANNELS, Apply, images, sequential
 
+# what is tested holds in training mode too
+pytestmark = pytest.mark.filterwarnings("ignore::camfast.errors.TrainingModeWarning")
+
 THREADS, CALLS = 8, 240
 
 

@@ -9,6 +9,9 @@ import camfast
 from tests import oracle
 from tests.capture.networks import CHANNELS, Wired, images
 
+# what is tested holds in training mode too
+pytestmark = pytest.mark.filterwarnings("ignore::camfast.errors.TrainingModeWarning")
+
 
 def _twin(model: Wired) -> Wired:
     """The model without checkpoints."""

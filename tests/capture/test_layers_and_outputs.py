@@ -183,6 +183,7 @@ def _to_grid(tokens: Tensor) -> Tensor:
     return tokens[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
 
 
+@pytest.mark.filterwarnings("ignore::camfast.errors.TrainingModeWarning")
 @pytest.mark.parametrize("train", [True, False])
 def test_tokens(train: bool) -> None:
     model, x = _Tokens().double().train(train), images()

@@ -14,6 +14,9 @@ import camfast
 from tests import oracle
 from tests.capture.networks import CHANNELS, Apply, Wired, conv, head, images, sequential
 
+# what is tested holds in training mode too
+pytestmark = pytest.mark.filterwarnings("ignore::camfast.errors.TrainingModeWarning")
+
 _HOOKS = (
     "_forward_hooks",
     "_forward_pre_hooks",
