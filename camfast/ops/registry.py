@@ -1,6 +1,6 @@
 """One `Op` an operation: checked, known to torch, and run by the dispatcher.
 
-Eager calls on plain tensors go straight to the dispatcher, which costs a fifth of a call through ``torch.ops``. Inputs
+Eager calls on plain tensors go straight to the dispatcher, which costs less than a call through ``torch.ops``. Inputs
 that autograd records, fake tensors and tracing go through ``torch.ops.camfast``. Both ways run the same check.
 """
 
