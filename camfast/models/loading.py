@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camfast.errors import InputError
+from camfast.errors import CamfastError, InputError
 from camfast.models.builtin import BUILTINS, Builtin
 from camfast.models.preprocess import Preprocess
 from camfast.models.weights import Weights, read_weights
@@ -71,7 +71,7 @@ def load(spec: str, weights: str | os.PathLike[str] | None = None) -> Loaded:
     Raises
     ------
     InputError
-        If the name or the factory cannot be found or used, or the weights cannot be read or do not fit: the
+        If the name or the factory cannot be found or used, its code raises, or the weights cannot be read or do not fit: the
         message names the file and the first keys that are missing, unexpected or of another shape.
     """
     if spec in BUILTINS:
@@ -148,8 +148,12 @@ def _find_factory(path: str, name: str) -> Callable[..., Any]:
             specification.loader.exec_module(module)
         else:
             module = importlib.import_module(path)
+    except CamfastError:
+        raise
     except ImportError as error:
         raise InputError(f"cannot import {path!r} for the model {path}:{name}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise _raised(path, error) from error
     factory = getattr(module, name, None)
     if not callable(factory):
         raise InputError(f"{path} has no function {name!r} that could make a model")
@@ -157,12 +161,23 @@ def _find_factory(path: str, name: str) -> Callable[..., Any]:
 
 
 def _call(factory: Callable[..., Any], spec: str, arguments: Mapping[str, Any]) -> Loaded:
-    made = factory(**arguments)
+    try:
+        made = factory(**arguments)
+    except CamfastError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _raised(spec, error) from error
     if isinstance(made, nn.Module):
         return Loaded(made)
     if isinstance(made, Loaded):
         return made
     raise InputError(f"{spec} returned a {type(made).__name__}, expected a torch.nn.Module or camfast.models.Loaded")
+
+
+def _raised(code: str, error: BaseException) -> InputError:
+    """What to say of an exception in code that a person gave; ``sys.exit`` there must not end the program."""
+    message = " ".join(str(error).split())
+    return InputError(f"{code} raised {type(error).__name__}{': ' if message else ''}{message}; mend the model's code")
 
 
 def _check_fit(module: nn.Module, state: Mapping[str, Tensor], path: str | os.PathLike[str] | None) -> None:

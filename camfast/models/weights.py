@@ -57,6 +57,8 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
         of `KNOWN_METADATA` has a value of another kind.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, expected a file of weights; give the file in it")
     if not path.is_file():
         raise InputError(f"{path}: no such file of weights")
     if path.suffix == ".safetensors":

@@ -180,9 +180,43 @@ def test_specs_that_lead_nowhere_are_told(factories, spec, message):
 
 
 def test_an_error_of_ones_own_factory_is_not_hidden(factories):
-    with pytest.raises(KeyError, match="mine"):
+    with pytest.raises(InputError, match="broken raised KeyError: 'mine'") as caught:
         load(f"{factories}:broken")
+    assert isinstance(caught.value.__cause__, KeyError)  # so that a traceback shows the line
 
 
 def test_names_are_what_load_takes():
     assert {"cnn1", "cnn2", "meshnet", "resnet20", "squeezenet1_0", "subtomogram_demo", "unet"} == set(names())
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("def make(:", "net.py raised SyntaxError: "),
+        ("1 / 0", "net.py raised ZeroDivisionError: division by zero"),
+        ("raise SystemExit(0)", "net.py raised SystemExit: 0"),
+        ("def make():\n    raise KeyError('width')", "net.py:make raised KeyError: 'width'"),
+        (
+            "def make():\n    raise ValueError('line one\\nline two')",
+            "net.py:make raised ValueError: line one and two",
+        ),
+        ("def make(width):\n    pass", "net.py:make raised TypeError: .* 'width'"),
+        ("import sys\ndef make():\n    sys.exit(0)", "net.py:make raised SystemExit: 0"),
+    ],
+)
+def test_what_a_persons_code_raises_is_said_with_its_name(tmp_path, code, says):
+    (tmp_path / "net.py").write_text(code)
+    with pytest.raises(InputError, match=says) as caught:
+        load(f"{tmp_path / 'net.py'}:make")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_input_error_of_the_factory_comes_through(tmp_path):
+    (tmp_path / "net.py").write_text("import camfast\ndef make():\n    raise camfast.InputError('only this')")
+    with pytest.raises(InputError, match=r"^only this$"):
+        load(f"{tmp_path / 'net.py'}:make")
+
+
+def test_a_folder_of_weights_is_called_one(tmp_path):
+    with pytest.raises(InputError, match="is a folder, expected a file of weights"):
+        load("resnet20", tmp_path)
