@@ -71,8 +71,9 @@ def load(spec: str, weights: str | os.PathLike[str] | None = None) -> Loaded:
     Raises
     ------
     InputError
-        If the name or the factory cannot be found or used, its code raises, or the weights cannot be read or do not fit: the
-        message names the file and the first keys that are missing, unexpected or of another shape.
+        If the name or the factory cannot be found or used, the factory's code raises, or the weights cannot be
+        read or do not fit: the message names the file and the first keys that are missing, unexpected or of
+        another shape.
     """
     if spec in BUILTINS:
         return _load_builtin(spec, BUILTINS[spec], weights)

@@ -197,7 +197,7 @@ def test_names_are_what_load_takes():
         ("raise SystemExit(0)", "net.py raised SystemExit: 0"),
         ("def make():\n    raise KeyError('width')", "net.py:make raised KeyError: 'width'"),
         (
-            "def make():\n    raise ValueError('line one\\nline two')",
+            "def make():\n    raise ValueError('line one\\nand two')",
             "net.py:make raised ValueError: line one and two",
         ),
         ("def make(width):\n    pass", "net.py:make raised TypeError: .* 'width'"),
