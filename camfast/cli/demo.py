@@ -1,7 +1,11 @@
 """``camfast demo``: simulate a tomogram, scan it with the bundled network, and show what was found."""
 
 import argparse
+import shutil
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +34,21 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulation (default 0)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files of these names that no demo wrote")
     parser.add_argument("--class", dest="label", default=LABEL, help=f"class to look for (default {LABEL})")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Simulate, scan, measure and write everything into the folder; an earlier demo there is replaced."""
+    """Simulate, scan and measure; everything appears in the folder when it is done, in place of an earlier demo."""
+    if options.seed < 0:
+        raise InputError(f"--seed is {options.seed}, expected 0 or a positive whole number")
+    with _folder(options.out, overwrite=options.overwrite) as folder:
+        facts, lines = _demonstrated(options, folder)
+    network.show(options, facts, lines)
+
+
+def _demonstrated(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Write everything into a folder; return what was measured, and what to print of it."""
     from camfast import Explainer, models, simulate
     from camfast.scan.report import count_hits, together
     from camfast.scan.scanner import scan
@@ -42,7 +56,6 @@ def run(options: argparse.Namespace) -> None:
     began = time.perf_counter()
     loaded = models.load("subtomogram_demo")
     target = _target(options.label, loaded.labels)
-    folder = _folder(options.out)
     snr, window = loaded.metadata["training"]["snr"], tuple(loaded.metadata["window"])
     tomogram = simulate.tomogram(SHAPE, PARTICLES, seed=options.seed, snr=snr)
     _write_tomogram(folder, tomogram, f"seed {options.seed}, nominal SNR {snr:g}")
@@ -55,7 +68,6 @@ def run(options: argparse.Namespace) -> None:
         stride=STRIDE,
         target=target,
         out=folder / "cam.mrc",
-        overwrite=True,
         progress=not (options.quiet or options.json),
     )
     scanned = time.perf_counter()
@@ -78,8 +90,12 @@ def run(options: argparse.Namespace) -> None:
     }
     pictures = demo_page.draw(folder, tomogram, result.cam, facts)
     page = demo_page.write(folder, loaded, tomogram, counts, own, others, pictures, facts)
-    facts |= {"page": str(page), "seconds": round(time.perf_counter() - began, 2), **_measured(own, others)}
-    network.show(options, facts, _lines(own, others, facts))
+    facts |= {
+        "page": str(options.out / page),
+        "seconds": round(time.perf_counter() - began, 2),
+        **_measured(own, others),
+    }
+    return facts, _lines(own, others, facts)
 
 
 def _target(label: str, labels: tuple[str, ...] | None) -> int:
@@ -90,24 +106,44 @@ def _target(label: str, labels: tuple[str, ...] | None) -> int:
     return labels.index(label)
 
 
-def _folder(path: Path) -> Path:
+@contextmanager
+def _folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a temporary folder, and move what was written there into ``path`` when the block succeeds.
+
+    After an exception or Ctrl-C ``path`` is as it was before. Only an earlier demo's files are replaced unasked.
+    """
+    if not overwrite and (names := demo_page.taken(path)):
+        raise InputError(
+            f"--out {path}: holds {', '.join(names)}, which no demo wrote; choose another folder, or --overwrite"
+        )
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".demo.", suffix=".partial", dir=path))
     except OSError as error:
         raise InputError(f"--out {path}: the folder cannot be made ({error.strerror}); choose another") from None
-    return path
+    done = False
+    try:
+        yield folder
+        # The page comes last: with it stands the whole demo.
+        for file in sorted(folder.iterdir(), key=lambda file: file.name == demo_page.PAGE):
+            file.replace(path / file.name)
+        done = True
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        for empty in made if not done else ():
+            with suppress(OSError):  # somebody else may have put something there
+                empty.rmdir()
 
 
 def _write_tomogram(folder: Path, tomogram: "Tomogram", how: str) -> None:
     from camfast.scan import Volume, write_volumes
-    from camfast.scan.output import staged
     from camfast.simulate import write_particles
 
     size = tomogram.voxel_angstrom
-    with staged(folder / "tomogram.mrc", overwrite=True) as path:
-        write_volumes(path, [tomogram.data], Volume(tomogram.data, (size, size, size)), attributes={"simulated": how})
-    with staged(folder / "particles.csv", overwrite=True) as path:
-        write_particles(path, tomogram.particles)
+    volume = Volume(tomogram.data, (size, size, size))
+    write_volumes(folder / "tomogram.mrc", [tomogram.data], volume, attributes={"simulated": how})
+    write_particles(folder / "particles.csv", tomogram.particles)
 
 
 def _measured(own: "ClassHits", others: "ClassHits") -> dict[str, Any]:

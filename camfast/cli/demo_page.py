@@ -17,6 +17,24 @@ if TYPE_CHECKING:
 MARKER_RADIUS = 11.0
 REACH = 6.0
 """A slice shows a particle whose centre is no farther from it than this, in voxels."""
+PAGE = "index.html"
+MARK = '<meta name="generator" content="camfast demo">'
+"""Stands in every page of the demo: a folder with it is the demo's own."""
+WORDS = {
+    "cam_richest": (
+        "The map for {label}, over the slices that cut most true {label} particles.",
+        "Slices of the tomogram with the map over them: red where the network sees a {label}.",
+    ),
+    "tomogram_richest": (
+        "The same slices alone: this is what the network is given.",
+        "The same slices of the noisy tomogram without the map; particles are dark.",
+    ),
+    "cam_central": (
+        "The map for {label}, over the central slices.",
+        "Central slices of the tomogram with the map over them: red where the network sees a {label}.",
+    ),
+}
+"""Caption and description of each picture."""
 FILES = (
     {"name": "tomogram.mrc", "what": "the simulated tomogram"},
     {"name": "cam.mrc", "what": "its class activation map"},
@@ -58,14 +76,10 @@ def draw(folder: Path, tomogram: "Tomogram", cam: Any, facts: dict[str, Any]) ->
     middle = [n // 2 for n in tomogram.data.shape]
     richest = richest_planes(centres[label], tomogram.data.shape)
     pictures = []
-    for name, over, centre, caption, alt in (
-        ("cam_richest", cam, richest, f"The map for {label}, over the slices that cut most true {label} particles.",
-         f"Slices of the tomogram with the map over them: red where the network sees a {label}."),
-        ("tomogram_richest", None, richest, "The same slices alone: this is what the network is given.",
-         "The same slices of the noisy tomogram without the map; particles are dark."),
-        ("cam_central", cam, middle, f"The map for {label}, over the central slices.",
-         f"Central slices of the tomogram with the map over them: red where the network sees a {label}."),
-    ):  # fmt: skip
+    planes = {"cam_richest": (cam, richest), "tomogram_richest": (None, richest), "cam_central": (cam, middle)}
+    for name in WORDS:
+        over, centre = planes[name]
+        caption, alt = (text.format(label=label) for text in WORDS[name])
         for ground in ("light", "dark"):
             figure = plot.slices(
                 tomogram.data,
@@ -109,27 +123,33 @@ def write(
     others: "ClassHits",
     pictures: list[dict[str, str]],
     facts: dict[str, Any],
-) -> Path:
-    """Write the page; return its path."""
-    from camfast.scan.output import staged
+) -> str:
+    """Write the page; return its name."""
     from camfast.scan.report import together, write_report
 
-    page = folder / "index.html"
-    with staged(page, overwrite=True) as path:
-        write_report(
-            path,
-            label=own.label,
-            scanned=own,
-            others=others,
-            all=together(counts, "all"),
-            counts=counts,
-            pictures=pictures,
-            run=_about(loaded, tomogram, facts),
-            files=FILES,
-            command=_command(own.label, facts),
-            **{name: facts[name] for name in ("windows", "scan_seconds", "voxels_per_second", "threads")},
-        )
-    return page
+    write_report(
+        folder / PAGE,
+        label=own.label,
+        scanned=own,
+        others=others,
+        all=together(counts, "all"),
+        counts=counts,
+        pictures=pictures,
+        run=_about(loaded, tomogram, facts),
+        files=FILES,
+        command=_command(own.label, facts),
+        **{name: facts[name] for name in ("windows", "scan_seconds", "voxels_per_second", "threads")},
+    )
+    return PAGE
+
+
+def taken(folder: Path) -> list[str]:
+    """Names in a folder that the demo would write over and that are not an earlier demo's."""
+    page = folder / PAGE
+    if page.is_file() and MARK in page.read_text(encoding="utf-8", errors="replace"):
+        return []
+    pictures = [f"{name}_{ground}.png" for name in WORDS for ground in ("light", "dark")]
+    return [name for name in (PAGE, *(file["name"] for file in FILES), *pictures) if (folder / name).exists()]
 
 
 def _about(loaded: "Loaded", tomogram: "Tomogram", facts: dict[str, Any]) -> dict[str, str]:

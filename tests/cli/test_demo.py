@@ -97,6 +97,35 @@ def test_what_a_person_got_wrong_is_one_line(refused, small, tmp_path):
     assert "--out" in refused("demo")
 
 
+@pytest.mark.parametrize("name", ["cam.mrc", "index.html", "cam_central_dark.png"])
+def test_only_an_earlier_demo_is_replaced_unasked(camfast, refused, small, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(demo_page, "draw", lambda *_: [])
+    (tmp_path / name).write_text("precious")
+    assert f"holds {name}, which no demo wrote" in refused("demo", "--out", tmp_path)
+    assert (tmp_path / name).read_text() == "precious"
+    assert camfast("demo", "--out", tmp_path, "--quiet", "--overwrite").code == 0
+    assert camfast("demo", "--out", tmp_path, "--quiet").code == 0
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_interrupted_demo_leaves_nothing(camfast, small, tmp_path, monkeypatch, there):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "new" / "demo"
+    if there:
+        folder.mkdir(parents=True)
+        (folder / "notes.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(demo_page, "draw", interrupted)
+    assert camfast("demo", "--out", folder, "--quiet").code == 130
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_seed_below_0_is_refused(refused, tmp_path):
+    assert "--seed is -1, expected 0 or" in refused("demo", "--out", tmp_path / "new", "--seed", "-1")
+
+
 def test_the_page_escapes_what_it_is_given(tmp_path):
     count = ClassHits("<b>ring</b>", 2, 1)
     write_report(tmp_path / "a.html", label=count.label, scanned=count, others=count, all=count, counts=[count],
