@@ -66,8 +66,8 @@ parity: build    ## agreement with pytorch-grad-cam and captum, which it install
 	$(BIN)/python -m pytest -m parity
 
 bench: build     ## every figure of bench/README.md, measured and written there
-	$(BIN)/python -m bench.ratios --write
-	$(BIN)/python -m bench.end_to_end --write
+	$(BIN)/python -m bench.ratios --patience 5 --write
+	$(BIN)/python -m bench.end_to_end --patience 5 --write
 	$(BIN)/python -m pytest bench -o python_files='bench_*.py' -o python_functions='bench_*' --benchmark-only
 
 bench-quick: build
