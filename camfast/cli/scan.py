@@ -75,21 +75,38 @@ def run(options: argparse.Namespace) -> None:
     volumes = [_volume(path, options.apix, model_apix) for path in options.tomograms]
     plans = [plan_windows(volume.shape, options.window, options.stride) for volume in volumes]
     example = torch.zeros(1, 1, *plans[0].window, device=options.device)
-    target = network.target_of(options.target, network.labels_for(options, loaded, example))
+    labels = network.labels_for(options, loaded, example)
+    target = network.target_of(options.target, labels)
     explainer = network.make_explainer(options, loaded.module, layer)
+    origin = _origin(options.model, options.weights)
     results = []
     for volume, plan, path in zip(volumes, plans, outputs, strict=True):
         if options.dry_run:
             results.append(_planned(volume, plan, path, options.batch))
         else:
-            results.append(_scanned(volume, path, explainer, target, options))
+            results.append(_scanned(volume, path, explainer, options, target=target, labels=labels, about=origin))
     about = {"method": options.method, "layer": layer, "target": target, "device": options.device}
     network.show(
         options, {**about, "dry_run": options.dry_run, "scans": results}, [_line(result) for result in results]
     )
 
 
-def _scanned(volume: "Volume", path: Path, explainer: Any, target: Any, options: argparse.Namespace) -> dict[str, Any]:
+def _origin(model: str, weights: str | None) -> dict[str, str]:
+    """Where the network is from: names without folders, and the sum that tells which weights they were."""
+    from camfast.models.builtin import BUILTINS
+    from camfast.models.weights import fingerprint
+
+    path, colon, factory = model.rpartition(":")
+    origin = {"model": f"{Path(path).name}{colon}{factory}"}
+    file = weights or (BUILTINS[model].weights if model in BUILTINS else None)
+    if file is not None:
+        origin["weights"] = f"{Path(file).name} sha256:{fingerprint(file)}"
+    return origin
+
+
+def _scanned(
+    volume: "Volume", path: Path, explainer: Any, options: argparse.Namespace, **passed: Any
+) -> dict[str, Any]:
     from camfast.scan.scanner import scan
 
     began = time.perf_counter()
@@ -98,7 +115,6 @@ def _scanned(volume: "Volume", path: Path, explainer: Any, target: Any, options:
         explainer,
         window=options.window,
         stride=options.stride,
-        target=target,
         blend=options.blend,
         normalize=None if options.normalize == "none" else options.normalize,
         invert=options.invert,
@@ -107,6 +123,7 @@ def _scanned(volume: "Volume", path: Path, explainer: Any, target: Any, options:
         batch=options.batch,
         progress=not (options.quiet or options.json),
         overwrite=options.overwrite,
+        **passed,
     )
     seconds = time.perf_counter() - began
     depth, height, width = volume.shape

@@ -1,5 +1,6 @@
 """Weights on disk: safetensors with metadata, and state dicts read without running any code."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -64,6 +65,12 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     return Weights(_state_dict(_unpickle_tensors(path), path))
+
+
+def fingerprint(path: str | os.PathLike[str]) -> str:
+    """First 12 digits of a file's SHA-256, to tell later which weights were used."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def save_weights(path: str | os.PathLike[str], module: nn.Module, **metadata: Any) -> None:

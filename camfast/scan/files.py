@@ -1,6 +1,6 @@
 """Reading and writing volumes: which format a file has, and which one it gets."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from camfast.errors import InputError
 from camfast.scan.formats.mrc import read_mrc, write_mrc
 from camfast.scan.formats.ome_zarr import read_ome_zarr, write_ome_zarr
 from camfast.scan.formats.others import read_em, read_nifti, read_tiff
-from camfast.scan.volumes import Volume, volume_of
+from camfast.scan.volumes import Volume, statistics, volume_of
 
 MRC_ENDINGS = (".mrc", ".mrcs", ".map", ".rec", ".st", ".ali", ".ccp4")
 COMPRESSED = (".gz", ".bz2")
@@ -100,11 +100,12 @@ def write_volumes(
     volumes: Iterable[Any],
     like: Volume,
     *,
-    channels: int | None = None,
+    channels: int | Sequence[str] | None = None,
     attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write one volume (z, y, x), or several as channels (c, z, y, x), as float32 placed in space like another.
 
+    ``channels`` is the number of channels or their names, which OME-Zarr keeps; None for one volume without the axis.
     The format is that of the name's ending. ``attributes`` say how the volume came about: they are stored beside the
     OME-Zarr metadata, or as labels of the MRC header.
     """
@@ -129,11 +130,12 @@ def as_mask(source: Any, volume: Volume) -> NDArray[np.bool_]:
     Raises
     ------
     InputError
-        If its shape is not that of the volume, or it is 0 everywhere.
+        If its shape is not that of the volume, it holds NaN or infinite values, or it is 0 everywhere.
     """
     mask = read_volume(source)
     if mask.shape != volume.shape:
         raise InputError(f"the mask has the shape {mask.shape} and {volume.name} {volume.shape}; they must be equal")
+    statistics(mask)  # a NaN is not 0 and would count as marked
     chosen: NDArray[np.bool_] = np.asarray(mask.data) != 0
     if not chosen.any():
         raise InputError("the mask is 0 everywhere, so there is nothing to scan; mark the region of interest")

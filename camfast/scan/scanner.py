@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -64,6 +65,8 @@ def scan(
     client: None = None,
     progress: bool = True,
     overwrite: bool = False,
+    labels: Sequence[str] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> ScanResult:
     r"""Explain a whole volume through overlapping windows.
 
@@ -107,6 +110,10 @@ def scan(
         Show a progress bar with voxels a second on standard error.
     overwrite
         Replace ``out`` if it exists.
+    labels
+        Names of the classes in their order, for the file's metadata.
+    about
+        More to be kept in the file's metadata, such as where the model is from: short values by name.
 
     Returns
     -------
@@ -142,8 +149,9 @@ def scan(
         output_format(path, channels=run.targets is not None)
         run.all_windows(size, chosen, progress=progress)
         arrays = (one.numpy() for one in run.maps())
-        about = _provenance(explainer, plan, target)
-        write_volumes(staging, arrays, source, channels=run.targets, attributes=about)
+        names = class_names(target, run.targets, labels)
+        kept = {**_provenance(explainer, plan, target, names), **(about or {})}
+        write_volumes(staging, arrays, source, channels=None if run.targets is None else names, attributes=kept)
     return ScanResult(open_written(path), run.scores, path)
 
 
@@ -170,11 +178,20 @@ def _refuse_unavailable(explainer: "Explainer", trunk: str, max_memory: object, 
         raise InputError("target is a tensor, and a scan has no samples to match it; give a class or 'predicted'")
 
 
-def _provenance(explainer: "Explainer", plan: Plan, target: Any) -> dict[str, Any]:
+def class_names(target: Any, count: int | None, labels: Sequence[str] | None) -> list[str]:
+    """Name of each map's class: its label, or ``class 3`` where it has none; none for ``"predicted"``."""
+    if target == "predicted":
+        return []
+    classes = range(count or 0) if target == "all" else np.atleast_1d(target).tolist()
+    return [labels[index] if labels and index < len(labels) else f"class {index}" for index in classes]
+
+
+def _provenance(explainer: "Explainer", plan: Plan, target: Any, names: list[str]) -> dict[str, Any]:
     return {
         "method": explainer.method,
         "layer": str(explainer.layer),
         "target": json.loads(json.dumps(target, default=str)),
+        **({"label": names[0]} if len(names) == 1 else {"labels": names} if names else {}),
         "window": list(plan.window),
         "stride": list(plan.stride),
     }

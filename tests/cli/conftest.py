@@ -73,3 +73,17 @@ def tomogram(tmp_path: Path) -> Path:
         file.set_volume()
         file.voxel_size = 10.0
     return path
+
+
+@pytest.fixture
+def command(tomogram, weights, tmp_path):
+    """The arguments of a good scan, some replaced or dropped (None)."""
+
+    def arguments(*more, tomograms=(tomogram,), **changes):
+        options = {"model": "cnn2", "weights": weights, "window": 16, "stride": 8, "target": 2, "method": "respond",
+                   "out": tmp_path / "cam.mrc"}  # fmt: skip
+        options.update(changes)
+        pairs = [(f"--{name.replace('_', '-')}", value) for name, value in options.items() if value is not None]
+        return ["scan", *tomograms, *(part for pair in pairs for part in pair), *more]
+
+    return arguments

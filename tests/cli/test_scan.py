@@ -15,20 +15,6 @@ from camfast.scan import blending, read_volume, scanner
 from camfast.scan.scanner import scan
 
 
-@pytest.fixture
-def command(tomogram, weights, tmp_path):
-    """The arguments of a good scan, some replaced or dropped (None)."""
-
-    def arguments(*more, tomograms=(tomogram,), **changes):
-        options = {"model": "cnn2", "weights": weights, "window": 16, "stride": 8, "target": 2, "method": "respond",
-                   "out": tmp_path / "cam.mrc"}  # fmt: skip
-        options.update(changes)
-        pairs = [(f"--{name.replace('_', '-')}", value) for name, value in options.items() if value is not None]
-        return ["scan", *tomograms, *(part for pair in pairs for part in pair), *more]
-
-    return arguments
-
-
 def expected(tomogram, weights, target=2, **options):
     loaded = models.load("cnn2", weights)
     explainer = package.Explainer(loaded.module, "maxpool2", "respond")
@@ -61,7 +47,7 @@ def test_flags_are_the_librarys_options(camfast, command, tomogram, weights, tmp
 
 
 def test_sigma_asks_for_gaussians(camfast, command, tomogram, weights, tmp_path):
-    assert camfast(*command("--quiet", "--sigma", "4,5,6")).code == 0
+    assert camfast(*command("--quiet", "--upsample", "gaussian", "--sigma", "4,5,6")).code == 0
     loaded = models.load("cnn2", weights)
     explainer = package.Explainer(loaded.module, "maxpool2", "respond", upsample="gaussian", sigma=(4.0, 5.0, 6.0))
     cam = scan(tomogram, explainer, window=16, stride=8, target=2, progress=False).cam

@@ -5,6 +5,7 @@ import ome_zarr_models.v05
 import pytest
 import zarr
 
+import camfast
 from camfast.errors import InputError
 from camfast.scan import Volume, read_volume, write_volumes
 
@@ -40,7 +41,7 @@ def test_what_is_written_holds_to_the_standard(tmp_path, data):
         np.testing.assert_allclose(faces, [28.0, 18.5, 9.0])
     assert group.metadata.zarr_format == 3
     assert group["0"].chunks == (5, 9, 128)
-    assert group.attrs["camfast"] == {"method": "respond"}
+    assert group.attrs["camfast"] == {"method": "respond", "version": camfast.__version__}
 
 
 def test_levels_are_means_of_the_one_below(tmp_path, data):
@@ -59,6 +60,18 @@ def test_channels(tmp_path, data):
     np.testing.assert_array_equal(group["0"][...], [data, -data])
     with pytest.raises(InputError, match="2 entries along the axis 'c'"):
         read_volume(tmp_path / "cam.zarr")
+
+
+def test_channels_have_names(tmp_path, data):
+    write_volumes(tmp_path / "cam.zarr", iter([data, -data]), Volume(data), channels=["ball", "rod"])
+    group = zarr.open_group(tmp_path / "cam.zarr", mode="r")
+    ome_zarr_models.v05.Image.from_zarr(group)
+    shown = group.attrs["ome"]["omero"]["channels"]
+    assert [channel["label"] for channel in shown] == ["ball", "rod"]
+    assert [(channel["window"]["min"], channel["window"]["max"]) for channel in shown] == [
+        (data.min(), data.max()),
+        (-data.max(), -data.min()),
+    ]
 
 
 def test_a_rerun_gives_the_same_bytes(tmp_path, data):

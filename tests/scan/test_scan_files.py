@@ -34,7 +34,8 @@ def test_zarr_output_of_all_targets(explainer, tmp_path):
     assert isinstance(result.cam, zarr.Array)
     np.testing.assert_array_equal(result.cam[...], scan(source, explainer, **options).cam.numpy())
     about = dict(zarr.open_group(result.path, mode="r").attrs)["camfast"]
-    assert about == {"method": "respond", "layer": "5", "target": "all", "window": [12, 8, 8], "stride": [8, 4, 8]}
+    assert about == {"method": "respond", "layer": "5", "target": "all", "window": [12, 8, 8], "stride": [8, 4, 8],
+                     "labels": [f"class {i}" for i in range(5)], "version": camfast.__version__}  # fmt: skip
 
 
 class Interrupt(nn.Module):
@@ -97,6 +98,7 @@ def test_the_input_is_never_overwritten(explainer, tmp_path):
         ({"stride": (6, 4, 8)}, "choose 4 or 8"),
         ({"mask": np.ones((2, 2, 2))}, "the mask has the shape"),
         ({"mask": np.zeros((12, 9, 8))}, "mask is 0 everywhere"),
+        ({"mask": np.full((12, 9, 8), np.nan)}, r"voxel \(z, y, x\) = \(0, 0, 0\) is nan"),
         ({"out": "cam.tif"}, "name that ends in .mrc or .zarr"),
     ],
 )

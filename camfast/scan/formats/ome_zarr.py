@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from camfast._extras import require
+from camfast._version import __version__
 from camfast.errors import InputError
 from camfast.scan.volumes import Triple, Volume, angstrom_per, checked, known_voxel_size
 
@@ -79,7 +80,7 @@ def write_ome_zarr(
     volumes: Iterable[Any],
     like: Volume,
     *,
-    channels: int | None = None,
+    channels: int | Sequence[str] | None = None,
     attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write volumes (z, y, x) as float32 OME-Zarr 0.5 in chunks of 128³, with levels at half and quarter resolution.
@@ -95,13 +96,15 @@ def write_ome_zarr(
     like
         The volume whose voxel size and position are kept.
     channels
-        None for one volume with the axes (z, y, x); a number for the axes (c, z, y, x).
+        None for one volume with the axes (z, y, x); a number, or names to be shown, for the axes (c, z, y, x).
     attributes
-        Put beside the OME metadata under the name ``camfast``.
+        Put beside the OME metadata under the name ``camfast``, with the version of camfast.
     """
     zarr = require("zarr", "scan", "writing OME-Zarr")
     group = zarr.open_group(str(path), mode="w", zarr_format=3)
-    leading = () if channels is None else (channels,)
+    names = [] if channels is None or isinstance(channels, int) else list(channels)
+    leading = () if channels is None else (channels if isinstance(channels, int) else len(names),)
+    limits = []
     shapes = [[-(-length // 2**level) for length in like.shape] for level in range(LEVELS)]
     arrays = [
         group.create_array(
@@ -115,15 +118,22 @@ def write_ome_zarr(
     ]
     for channel, volume in enumerate(volumes):
         level = torch.as_tensor(np.asarray(volume, dtype=np.float32))
+        limits.append((float(level.min()), float(level.max())))
         for array in arrays:
             array[(channel, ...) if leading else ...] = level.numpy()
             level = torch.nn.functional.avg_pool3d(level[None], 2, ceil_mode=True, count_include_pad=False)[0]
-    group.attrs.update(
-        {
-            "ome": {"version": "0.5", "multiscales": [_multiscale(path.stem, like, len(arrays), bool(leading))]},
-            "camfast": dict(attributes or {}),
-        }
-    )
+    multiscale = _multiscale(path.stem, like, len(arrays), bool(leading))
+    ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
+    if names:
+        ome["omero"] = {"channels": [_shown(*one) for one in zip(names, limits, strict=True)]}
+    group.attrs.update({"ome": ome, "camfast": {**(attributes or {}), "version": __version__}})
+
+
+def _shown(name: str, limits: tuple[float, float]) -> dict[str, Any]:
+    """Name of a channel, and how a viewer is to show it."""
+    low, high = limits
+    window = {"min": low, "max": high, "start": low, "end": high}
+    return {"label": name, "active": True, "color": "FFFFFF", "window": window}
 
 
 def _multiscale(name: str, like: Volume, levels: int, channels: bool) -> dict[str, Any]:
