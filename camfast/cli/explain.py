@@ -1,18 +1,16 @@
 """``camfast explain``: the class activation map of one image or one volume."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camfast.cli import network
+from camfast.cli import checks, inputs, network
 from camfast.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from camfast.models import Preprocess
-    from camfast.scan import Volume
+    from camfast.models import Loaded
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -34,18 +32,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--region", choices=("image", "predicted"), help="for segmentation: sum the class's score over these pixels"
     )
-    picture = parser.add_argument_group("what an image needs before the network (default: what the model is known for)")
-    picture.add_argument("--size", type=_size, metavar="N", help="resize to N × N, or height,width")
-    picture.add_argument("--channels", choices=("RGB", "BGR", "L"))
-    picture.add_argument("--scale", type=float, metavar="F", help="factor on the values, 1/255 = 0.00392157")
-    picture.add_argument(
-        "--mean", type=network.numbers, metavar="M", help="subtracted after scaling, one or one a channel"
-    )
-    picture.add_argument("--std", type=network.numbers, metavar="S", help="divided by at last, one or one a channel")
-    picture.add_argument("--resample", choices=("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"))
-    volume = parser.add_argument_group("what a volume needs before the network")
-    volume.add_argument("--normalize", choices=("volume", "minmax", "none"), default="volume", help="(default volume)")
-    volume.add_argument("--invert", action="store_true", help="change the sign of the density")
+    inputs.add_options(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -55,6 +42,7 @@ def run(options: argparse.Namespace) -> None:
 
     if options.out.resolve() == options.image.resolve():
         raise InputError(f"-o {options.out} is the image that is explained; write the map under another name")
+    inputs.check_options(options, volume=is_volume_file(options.image))
     if is_volume_file(options.image):
         _check_ending(options.out, (".png", ".mrc", ".map", ".rec", ".zarr"))
         check_output(options.out, overwrite=options.overwrite)
@@ -69,16 +57,12 @@ def _explain_image(options: argparse.Namespace) -> None:
     from camfast import plot
     from camfast.scan.output import staged
 
-    picture = _read_image(options.image)
+    picture = inputs.read_image(options.image)
     loaded, layer = network.load_network(options)
-    inputs = _preprocess(options, loaded.preprocess)(picture).to(options.device)
-    labels = network.labels_for(options, loaded, inputs)
-    height, width = picture.height, picture.width
-    if options.sigma is not None:  # given for the network's input, and the map is drawn on the picture
-        ratios = (height / inputs.shape[2], width / inputs.shape[3])
-        sigma = options.sigma if isinstance(options.sigma, tuple) else (options.sigma, options.sigma)
-        options.sigma = tuple(s * ratio for s, ratio in zip(sigma, ratios, strict=False))
-    facts, maps = _explained(options, loaded.module, layer, labels, inputs, size=(height, width))
+    tensor = inputs.preprocess(options, loaded.preprocess, picture)(picture).to(options.device)
+    size = (picture.height, picture.width)
+    ratios = (size[0] / tensor.shape[2], size[1] / tensor.shape[3])  # sigma is the input's, and the map the picture's
+    facts, maps = _explained(options, loaded, layer, tensor, size, ratios)
     if len(maps) > 1:
         raise InputError(f"--target {options.target}: a PNG shows one map; name one class")
     with staged(options.out, overwrite=options.overwrite) as path:
@@ -95,11 +79,10 @@ def _explain_volume(options: argparse.Namespace) -> None:
     from camfast.scan.output import staged
 
     source = read_volume(options.image)
-    values = _values(source, options)
+    values = inputs.volume_values(source, options)
     loaded, layer = network.load_network(options)
-    inputs = torch.from_numpy(values)[None, None].to(options.device)
-    labels = network.labels_for(options, loaded, inputs)
-    facts, maps = _explained(options, loaded.module, layer, labels, inputs, size=None)
+    tensor = torch.from_numpy(values)[None, None].to(options.device)
+    facts, maps = _explained(options, loaded, layer, tensor, None, (1.0, 1.0, 1.0))
     several = facts["several"]
     if several and options.out.suffix != ".zarr":
         raise InputError(
@@ -117,38 +100,49 @@ def _explain_volume(options: argparse.Namespace) -> None:
 
 
 def _explained(
-    options: argparse.Namespace, module: Any, layer: str, labels: Any, inputs: "Tensor", *, size: Any
+    options: argparse.Namespace, loaded: "Loaded", layer: str, tensor: "Tensor", size: Any, ratios: tuple[float, ...]
 ) -> "tuple[dict[str, Any], list[Tensor]]":
     """Run the explainer; return the facts to print and the maps, one a target."""
     from camfast import Region
 
+    checks.check_finite_inputs(options.image, tensor)
+    labels = network.labels_for(options, loaded, tensor)
     target: Any = network.target_of(options.target, labels)
-    if options.region is not None:
-        if not isinstance(target, int):
-            raise InputError(f"--region needs one class, and --target is {options.target!r}")
-        target = Region(target, options.region)
-    explainer = network.make_explainer(options, module, layer, size=size)
-    with network.input_errors():
-        result = explainer(inputs, target)
+    if options.region is not None and not isinstance(target, int):
+        raise InputError(f"--region needs one class, and --target is {options.target!r}")
+    chosen = target if options.region is None else Region(target, options.region)
+    sigma = inputs.sigma_of_map(options.sigma, ratios)
+    explainer = network.make_explainer(options, loaded.module, layer, size=size, sigma=sigma)
+    with checks.network_errors(options.model, tensor):
+        result = explainer(tensor, chosen)
+    checks.check_finite_result(options.image, result)
     maps = result.maps[0].float().cpu()
-    several = maps.ndim > inputs.ndim - 2
+    several = maps.ndim > tensor.ndim - 2
+    classes = target if options.region else result.targets[0].tolist()
     facts: dict[str, Any] = {
         "image": str(options.image),
         "out": str(options.out),
         "method": options.method,
         "layer": layer,
-        "target": options.target,
+        "target": target,
+        "class": classes,
+        "class_label": [_known(one, labels) for one in classes] if several else _known(classes, labels),
         "several": several,
         "largest": float(maps.max()),
         "smallest": float(maps.min()),
+        "empty": not maps.any(),
         **_prediction(result.scores, labels),
     }
-    title = f"{options.method} of {options.target}" if isinstance(options.target, str) else options.method
-    if isinstance(target, int):
-        title = f"{options.method}: {network.label_of(target, labels)}"
-    elif target == "predicted" and "label" in facts:
-        title = f"{options.method}: {facts['label']} (predicted, {facts['probability']:.2f})"
+    title = f"{options.method} of {options.target}"
+    if not several:
+        title = f"{options.method}: {network.label_of(classes, labels)}"
+        if target == "predicted" and "probability" in facts:
+            title += f" (predicted, {facts['probability']:.2f})"
     return {**facts, "title": title}, list(maps) if several else [maps]
+
+
+def _known(index: int, labels: Any) -> str | None:
+    return labels[index] if labels and index < len(labels) else None
 
 
 def _prediction(scores: "Tensor", labels: Any) -> dict[str, Any]:
@@ -157,70 +151,20 @@ def _prediction(scores: "Tensor", labels: Any) -> dict[str, Any]:
         return {}
     probability, index = scores[0].float().softmax(0).max(0)
     number = int(index)
-    return {"predicted": number, "label": network.label_of(number, labels), "probability": float(probability)}
+    return {"predicted": number, "predicted_label": _known(number, labels), "probability": float(probability)}
 
 
 def _print(options: argparse.Namespace, facts: dict[str, Any]) -> None:
     lines = [f"{facts['out']}: {facts['title']}, values from {facts['smallest']:.4g} to {facts['largest']:.4g}"]
     if "predicted" in facts:
-        named = f"predicted: {facts['label']} (class {facts['predicted']}), probability {facts['probability']:.4f}"
-        lines.insert(0, named)
+        number, label = facts["predicted"], facts["predicted_label"]
+        named = f"class {number}" if label is None else f"{label} (class {number})"
+        lines.insert(0, f"predicted: {named}, probability {facts['probability']:.4f}")
+    if facts["empty"]:
+        checks.warn("the map is empty (0 everywhere); try --method respond or another --layer")
     network.show(options, {key: value for key, value in facts.items() if key not in ("several", "title")}, lines)
-
-
-def _read_image(path: Path) -> Any:
-    from camfast._extras import require
-
-    pil = require("PIL.Image", "plot", "reading images")
-    try:
-        with pil.open(path) as image:
-            image.load()
-            return image.copy()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the name") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(
-            f"{path}: cannot be read as an image ({network.first_line(error)}); give PNG, JPEG or TIFF"
-        ) from None
-
-
-def _preprocess(options: argparse.Namespace, known: "Preprocess | None") -> "Preprocess":
-    from camfast.models import Preprocess
-
-    names = ("size", "channels", "scale", "mean", "std", "resample")
-    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    for name in ("mean", "std"):
-        if isinstance(given.get(name), float):
-            given[name] = (given[name],)
-    return replace(known or Preprocess(), **given)
-
-
-def _values(source: "Volume", options: argparse.Namespace) -> Any:
-    """The volume as float32, normalised as the options say."""
-    import numpy as np
-
-    from camfast.scan.volumes import statistics
-
-    mean, std = statistics(source)
-    values = np.asarray(source.data, dtype=np.float64)
-    low, high = float(values.min()), float(values.max())
-    if low == high and options.normalize != "none":
-        raise InputError(f"{source.name}: every voxel is {mean:g}, so there is nothing to see; check the file")
-    if options.normalize == "volume":
-        values = (values - mean) / std
-    elif options.normalize == "minmax":
-        values = (values - low) / (high - low)
-    return (-values if options.invert else values).astype(np.float32)
 
 
 def _check_ending(path: Path, endings: tuple[str, ...]) -> None:
     if path.suffix.lower() not in endings:
         raise InputError(f"-o {path}: unknown kind of output; give a name that ends in {' or '.join(endings)}")
-
-
-def _size(text: str) -> int | tuple[int, int]:
-    values = [int(part) for part in text.split(",")]
-    if len(values) == 1:
-        return values[0]
-    height, width = values
-    return height, width

@@ -2,16 +2,19 @@
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camfast.errors import CamfastError, InputError
+from camfast.cli.checks import first_line, input_errors, warn
+from camfast.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from camfast.engine import Explainer
     from camfast.models import Loaded
@@ -33,7 +36,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="class index or label, several separated by commas, 'all' or 'predicted' (default)",
     )
     group.add_argument("--labels", type=Path, metavar="FILE", help="names of the classes, one a line")
-    group.add_argument("--upsample", choices=("linear", "gaussian"), help="default: the method's own")
+    group.add_argument(
+        "--upsample", choices=("linear", "gaussian"), help="default: the method's own; gaussian needs --sigma"
+    )
     group.add_argument(
         "--sigma",
         type=numbers,
@@ -45,20 +50,59 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def load_network(options: argparse.Namespace) -> "tuple[Loaded, str]":
-    """Load the model; return it with the name of the layer to explain."""
+    """Load the model; return it with the name of the layer to explain. What its code prints stays off stdout.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be made, its layer is not known, or the device cannot be used.
+    """
     import torch
 
     from camfast import models
+    from camfast.layers import find, unwrap
 
-    loaded = models.load(options.model, options.weights)
+    with redirect_stdout(sys.stderr):
+        loaded = models.load(options.model, options.weights)
     layer = options.layer or loaded.layer
     if layer is None:
-        raise InputError(f"--layer is missing, and {options.model} does not say which layer to explain")
+        hint = _layers_to_choose(loaded.module)
+        raise InputError(f"--layer is missing, and {options.model} does not say which layer to explain; {hint}")
+    try:
+        find(unwrap(loaded.module), layer)
+    except ValueError:
+        close = get_close_matches(layer, [name for name, _ in loaded.module.named_modules()], n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else _layers_to_choose(loaded.module)
+        raise InputError(f"--layer {layer!r}: the model has no such layer; {hint}") from None
+    except TypeError as error:
+        raise InputError(f"{options.model}: {error}") from None
     try:
         loaded.module.to(torch.device(options.device))
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {options.device} cannot be used: {first_line(error)}") from None
+    if is_untrained(options):
+        warn("no --weights: the network is untrained, its maps mean nothing")
     return loaded, layer
+
+
+def is_untrained(options: argparse.Namespace) -> bool:
+    """Whether a built-in network without weights of its own is used without ``--weights``."""
+    from camfast.models.builtin import BUILTINS
+
+    builtin = BUILTINS.get(getattr(options, "model", None) or "")
+    return builtin is not None and builtin.weights is None and options.weights is None
+
+
+def _layers_to_choose(module: "nn.Module") -> str:
+    """The last layers that may have a grid: those before what flattens it."""
+    found: list[str] = []
+    for name, layer in module.named_modules():
+        kind = type(layer).__name__
+        if kind in ("Flatten", "Linear"):
+            break
+        if name and not any(True for _ in layer.children()) and not kind.startswith(("Dropout", "Identity", "Softmax")):
+            found.append(f"{name} ({kind})")
+    return f"choose one such as {', '.join(found[-8:])}" if found else "give the dotted name of a layer with a grid"
 
 
 def labels_for(options: argparse.Namespace, loaded: "Loaded", example: "Tensor") -> tuple[str, ...] | None:
@@ -77,9 +121,9 @@ def labels_for(options: argparse.Namespace, loaded: "Loaded", example: "Tensor")
         return loaded.labels
     labels = read_labels(options.labels)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), redirect_stdout(sys.stderr):
             classes = loaded.module(example).shape[1]
-    except (RuntimeError, AttributeError, IndexError):
+    except Exception:
         return labels  # what is wrong here is said where the network is explained
     if len(labels) == classes + 1 and labels[0].lower() == "background":
         return labels[1:]
@@ -91,25 +135,29 @@ def labels_for(options: argparse.Namespace, loaded: "Loaded", example: "Tensor")
 
 
 def make_explainer(options: argparse.Namespace, module: Any, layer: str, **more: Any) -> "Explainer":
-    """Make the explainer that the options ask for."""
+    """Make the explainer that the options ask for, with what ``more`` says instead of them.
+
+    Raises
+    ------
+    InputError
+        If method, upsampling and sigma don't fit each other.
+    """
     from camfast import Explainer
+    from camfast.ops.forms import FORMS
 
     chosen = {"upsample": options.upsample, "sigma": options.sigma, "backend": options.backend, **more}
-    if chosen["sigma"] is not None and chosen["upsample"] is None:
-        chosen["upsample"] = "gaussian"
+    form = FORMS.get(options.method)  # None: the explainer says which there are
+    upsample = chosen["upsample"] or (form and form.upsample)
+    if upsample == "linear" and chosen["sigma"] is not None:
+        raise InputError("--sigma belongs to Gaussian upsampling; add --upsample gaussian, or leave it out")
+    if upsample == "gaussian" and chosen["sigma"] is None:
+        asked = "--upsample gaussian" if options.upsample else f"--method {options.method}"
+        raise InputError(
+            f"{asked} needs --sigma, the effective receptive field of the layer in pixels of the input; give it, or "
+            "choose --upsample linear"
+        )
     with input_errors():
         return Explainer(module, layer, options.method, **chosen)
-
-
-@contextmanager
-def input_errors() -> Iterator[None]:
-    """Within the block, a ValueError is about what a person typed."""
-    try:
-        yield
-    except CamfastError:
-        raise
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def target_of(text: str, labels: Sequence[str] | None) -> int | str | list[int]:
@@ -118,7 +166,7 @@ def target_of(text: str, labels: Sequence[str] | None) -> int | str | list[int]:
     Raises
     ------
     InputError
-        If a part is no number and no label.
+        If a part is no number and no label, or names several classes.
     """
     if text in ("predicted", "all"):
         return text
@@ -138,13 +186,17 @@ def target_of(text: str, labels: Sequence[str] | None) -> int | str | list[int]:
 
 
 def _class_of(text: str, labels: Sequence[str] | None) -> int | None:
-    """Index of a class given by number, label, or one of a label's synonyms that no other label has."""
-    if labels and text in labels:
-        return list(labels).index(text)
-    if text.isascii() and text.isdigit():
+    """Index of a class given by its label, by number, or by one of a label's synonyms."""
+    same = [index for index, label in enumerate(labels or ()) if text == label]
+    if not same and text.isascii() and text.isdigit():
         return int(text)
-    found = [index for index, label in enumerate(labels or ()) if text in label.split(", ")]
-    return found[0] if len(found) == 1 else None
+    found = same or [index for index, label in enumerate(labels or ()) if text in label.split(", ")]
+    if len(found) > 1:
+        raise InputError(
+            f"--target {text!r}: names {len(found)} classes: {', '.join(map(str, found))}; give the number of the one "
+            "you mean"
+        )
+    return found[0] if found else None
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -161,28 +213,39 @@ def label_of(index: int, labels: Sequence[str] | None) -> str:
     return labels[index] if labels and index < len(labels) else f"class {index}"
 
 
+def number(text: str) -> float:
+    """Read one finite number, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a finite number")
+    return value
+
+
 def numbers(text: str) -> float | tuple[float, ...]:
-    """Read one number, or several separated by commas, for argparse."""
-    values = tuple(float(part) for part in text.split(","))
+    """Read one finite number, or several separated by commas, for argparse."""
+    values = tuple(number(part) for part in text.split(","))
     return values[0] if len(values) == 1 else values
 
 
 def voxels(text: str) -> int | tuple[int, ...]:
     """Read one whole number, or three separated by commas for z, y, x, for argparse."""
-    values = tuple(int(part) for part in text.split(","))
+    try:
+        values = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        values = ()
     if len(values) not in (1, 3):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of voxels, or three as z,y,x")
     return values[0] if len(values) == 1 else values
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def show(options: argparse.Namespace, facts: Mapping[str, Any], lines: Iterable[str]) -> None:
     """Print a result: as JSON, as lines for a person, or not at all."""
     if options.json:
+        if is_untrained(options):
+            facts = {**facts, "untrained": True}
         print(json.dumps(facts, ensure_ascii=False))
     elif not options.quiet:
         print("\n".join(lines))

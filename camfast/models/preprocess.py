@@ -56,6 +56,9 @@ class Preprocess:
         object.__setattr__(self, "scale", float(self.scale))
         for name in ("mean", "std"):
             object.__setattr__(self, name, _per_channel(name, getattr(self, name), len(_BANDS[self.channels])))
+        for name, values in (("scale", (self.scale,)), ("mean", self.mean), ("std", self.std)):
+            if not np.isfinite(values).all():
+                raise InputError(f"{name} must be finite, found {getattr(self, name)}")
         if not all(self.std):
             raise InputError(f"std must not hold 0, found {self.std}")
 

@@ -1,0 +1,116 @@
+"""Running a network for a person: what it raises, prints or returns that cannot be used is said in one line."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING
+
+from camfast.errors import CamfastError, InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from camfast.explanation import Explanation
+
+
+def warn(text: str) -> None:
+    """Print a warning on standard error."""
+    print(f"camfast: warning: {text}", file=sys.stderr)
+
+
+@contextmanager
+def input_errors() -> Iterator[None]:
+    """Within the block, a ValueError is about what a person typed."""
+    try:
+        yield
+    except CamfastError:
+        raise
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+@contextmanager
+def network_errors(model: str, inputs: "Tensor") -> Iterator[None]:
+    """Within the block, an error that the network raises is said to come from it, and what it prints stays off stdout.
+
+    Raises
+    ------
+    InputError
+        If the network raises something, or a ValueError is about what a person typed.
+    """
+    import torch
+
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except (CamfastError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if not _raised_in_network(error):
+            if isinstance(error, ValueError):
+                raise InputError(str(error)) from error
+            raise
+        extent = " × ".join(str(length) for length in inputs.shape[2:])
+        channels = f"{inputs.shape[1]} channel{'' if inputs.shape[1] == 1 else 's'}"
+        kind, advice = ("pixels", "--size and --channels choose") if inputs.ndim == 4 else ("voxels", "give")
+        found = f"an input of {extent} {kind} and {channels}"
+        if isinstance(error, RuntimeError):
+            text = f"does not take {found} ({first_line(error)}); {advice} what it was trained with"
+        else:
+            text = f"raised {type(error).__name__}: {' '.join(str(error).split())} for {found}"
+        raise InputError(f"{model}: the network {text}") from error
+
+
+def _raised_in_network(error: BaseException) -> bool:
+    """Whether the error went through a call of a module, rather than coming from camfast's own checks."""
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_name == "_call_impl" and "torch" in code.co_filename:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def check_finite_inputs(name: object, inputs: "Tensor") -> None:
+    """Make sure that what the network is given holds finite numbers.
+
+    Raises
+    ------
+    InputError
+        If it doesn't.
+    """
+    finite = inputs.isfinite()
+    if not finite.all():
+        raise InputError(
+            f"{name}: {int((~finite).sum()):,} of {inputs.numel():,} values are not finite as the network gets them; "
+            "check the file, --scale, --mean and --std"
+        )
+
+
+def check_finite_result(name: object, result: "Explanation") -> None:
+    """Make sure that the network's scores and the maps are finite.
+
+    Raises
+    ------
+    InputError
+        If they aren't; the message names what is not.
+    """
+    scores = result.scores
+    if not scores.isfinite().all():
+        first = [int(i) for i in (~scores.isfinite()).nonzero()[0]]
+        position = f"class {first[1]}" if len(first) > 1 else "the sample"
+        raise InputError(
+            f"{name}: the network's score of {position} is {float(scores[tuple(first)])}, expected finite numbers; "
+            "check its weights"
+        )
+    if not result.maps.isfinite().all():
+        raise InputError(
+            f"{name}: the map is not finite though the network's scores are; check the weights, or try another "
+            "--method or --layer"
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
