@@ -1,13 +1,14 @@
 """``camfast scan``: class activation maps of whole tomograms."""
 
 import argparse
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camfast.cli import network
-from camfast.errors import InputError
+from camfast.errors import CamfastError, InputError
 
 if TYPE_CHECKING:
     from camfast.scan import Volume
@@ -62,14 +63,10 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("--trunk shared is not available in this version; use --trunk exact")
     import torch
 
-    from camfast.scan.files import output_format
-    from camfast.scan.output import check_output
     from camfast.scan.plan import plan_windows
 
     outputs = output_names(options.out, options.tomograms)
-    for path in outputs:
-        output_format(path)
-        check_output(path, overwrite=options.overwrite)
+    _check_outputs(outputs, options)
     loaded, layer = network.load_network(options)
     model_apix = loaded.voxel_angstrom if options.model_apix is None else options.model_apix
     volumes = [_volume(path, options.apix, model_apix) for path in options.tomograms]
@@ -79,16 +76,16 @@ def run(options: argparse.Namespace) -> None:
     target = network.target_of(options.target, labels)
     explainer = network.make_explainer(options, loaded.module, layer)
     origin = _origin(options.model, options.weights)
-    results = []
-    for volume, plan, path in zip(volumes, plans, outputs, strict=True):
-        if options.dry_run:
-            results.append(_planned(volume, plan, path, options.batch))
-        else:
-            results.append(_scanned(volume, path, explainer, options, target=target, labels=labels, about=origin))
+    lines = []
+    if options.dry_run:
+        _rehearse(options, explainer, target, volumes, plans[0], outputs)
+        results = [_planned(*one, options.batch) for one in zip(volumes, plans, outputs, strict=True)]
+        lines = ["one window of noise went through the network; the values of the tomograms were not looked at"]
+    else:
+        results = _all_scanned(volumes, outputs, explainer, options, target=target, labels=labels, about=origin)
     about = {"method": options.method, "layer": layer, "target": target, "device": options.device}
-    network.show(
-        options, {**about, "dry_run": options.dry_run, "scans": results}, [_line(result) for result in results]
-    )
+    facts = {**about, "dry_run": options.dry_run, "scans": results}
+    network.show(options, facts, [*(_line(result) for result in results), *lines])
 
 
 def _origin(model: str, weights: str | None) -> dict[str, str]:
@@ -102,6 +99,50 @@ def _origin(model: str, weights: str | None) -> dict[str, str]:
     if file is not None:
         origin["weights"] = f"{Path(file).name} sha256:{fingerprint(file)}"
     return origin
+
+
+def _check_outputs(outputs: list[Path], options: argparse.Namespace) -> None:
+    from camfast.scan.files import output_format
+    from camfast.scan.output import check_output
+
+    inputs = {path.resolve() for path in options.tomograms}
+    for path in outputs:
+        output_format(path)
+        if path.resolve() in inputs:
+            raise InputError(f"-o {path}: is a tomogram that is scanned; write the result under another name")
+        check_output(path, overwrite=options.overwrite)
+
+
+def _rehearse(
+    options: argparse.Namespace, explainer: Any, target: Any, volumes: "list[Volume]", plan: Any, outputs: list[Path]
+) -> None:
+    """Refuse what the scan itself would refuse, short of reading the tomograms."""
+    from camfast.scan.files import as_mask, output_format
+    from camfast.scan.running import rehearse
+
+    channels = rehearse(explainer, plan, target, options.blend)
+    for volume, path in zip(volumes, outputs, strict=True):
+        output_format(path, channels=channels is not None)
+        if options.mask is not None:
+            as_mask(options.mask, volume)
+
+
+def _all_scanned(
+    volumes: "list[Volume]", outputs: list[Path], explainer: Any, options: argparse.Namespace, **passed: Any
+) -> list[dict[str, Any]]:
+    """Scan one after the other; where one cannot be, say which are done and which are left."""
+    results: list[dict[str, Any]] = []
+    for volume, path in zip(volumes, outputs, strict=True):
+        try:
+            results.append(_scanned(volume, path, explainer, options, **passed))
+        except CamfastError as error:
+            text = str(error) if volume.name in str(error) else f"{volume.name}: {error}"
+            if len(volumes) > 1:
+                done = ", ".join(result["out"] for result in results) or "nothing"
+                left = ", ".join(other.name for other in volumes[len(results) :])
+                text += f" (written: {done}; left: {left}; go on with what is left alone, or with --overwrite)"
+            raise InputError(text) from error
+    return results
 
 
 def _scanned(
@@ -164,8 +205,10 @@ def output_names(pattern: str, tomograms: list[Path]) -> list[Path]:
     Raises
     ------
     InputError
-        If several tomograms would be written under one name.
+        If several tomograms would be written under one name, or something else than ``{name}`` is in braces.
     """
+    if unknown := re.search(r"\{[^{}]*\}", pattern.replace("{name}", "")):
+        raise InputError(f"-o {pattern}: {unknown[0]} stands for nothing; only {{name}}, the tomogram's name, does")
     names = [path.name.split(".")[0] for path in tomograms]
     outputs = [Path(pattern.replace("{name}", name)) for name in names]
     if len(set(outputs)) < len(outputs):

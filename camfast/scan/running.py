@@ -13,8 +13,9 @@ from torch import Tensor
 
 from camfast.errors import CamfastError, IllConditionedWarning, InputError
 from camfast.scan.blending import Blender, Windows
-from camfast.scan.plan import Blend, Plan, Shape, grid_cell
+from camfast.scan.plan import Blend, Plan, Shape, grid_cell, plan_windows
 from camfast.scan.progress import Progress
+from camfast.scan.volumes import Volume
 
 if TYPE_CHECKING:
     from camfast.engine import Explainer
@@ -132,6 +133,19 @@ def _placement(model: torch.nn.Module) -> tuple[torch.device, torch.dtype]:
         if parameter.is_floating_point():
             return parameter.device, parameter.dtype
     return torch.device("cpu"), torch.float32
+
+
+def rehearse(explainer: "Explainer", plan: Plan, target: Any, blend: Blend) -> int | None:
+    """Explain one window of noise; return the number of targets, None for a single map.
+
+    Raises
+    ------
+    InputError
+        If network, layer, method, target, window and stride do not fit each other.
+    """
+    noise = Volume(np.random.default_rng(0).standard_normal(plan.window, np.float32))
+    one = plan_windows(plan.window, plan.window, plan.stride)
+    return Run(explainer, one, Windows(noise, one, None), target, blend).targets
 
 
 def raised_within(module: torch.nn.Module, error: BaseException) -> bool:

@@ -3,6 +3,8 @@
 import hashlib
 
 import mrcfile
+import numpy as np
+import pytest
 import zarr
 
 from camfast import __version__
@@ -23,3 +25,54 @@ def test_a_zarr_of_several_targets_names_its_channels(camfast, command, tmp_path
     assert [channel["label"] for channel in group.attrs["ome"]["omero"]["channels"]] == ["ring", "ball"]
     about = group.attrs["camfast"]
     assert (about["labels"], about["model"], about["version"]) == (["ring", "ball"], "cnn2", __version__)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"target": 99}, "99"),
+        ({"target": "all"}, "an MRC file holds one volume"),
+        ({"stride": 4}, "stride of 4"),
+        ({"mask": "none.mrc"}, "none.mrc: no such file"),
+        ({"method": "respond", "layer": "fc1"}, "fc1"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_scan_refuses(refused, command, changes, says):
+    assert says in refused(*command(**changes))
+    assert says in refused(*command("--dry-run", **changes))
+
+
+def test_a_dry_run_says_what_it_did_not_look_at(camfast, command):
+    assert "the values of the tomograms were not looked at" in camfast(*command("--dry-run")).out
+
+
+def test_a_tomogram_is_never_the_output(refused, command, tomogram):
+    assert "is a tomogram that is scanned" in refused(*command("--overwrite", "--dry-run", out=tomogram))
+
+
+def test_unknown_braces_in_the_output_are_refused(refused, command, tmp_path):
+    assert "{nme} stands for nothing; only {name}" in refused(*command(out=tmp_path / "{nme}.mrc"))
+
+
+def test_a_bad_tomogram_among_several_says_what_is_done_and_left(camfast, command, tomogram, tmp_path):
+    bad, last = tmp_path / "bad.mrc", tmp_path / "last.mrc"
+    for path in (bad, last):
+        path.write_bytes(tomogram.read_bytes())
+    with mrcfile.open(bad, "r+") as file:
+        file.data[0, 0, 0] = np.nan
+    (tmp_path / "cams").mkdir()
+    pattern = tmp_path / "cams" / "{name}.mrc"
+    ran = camfast(*command("--quiet", tomograms=(tomogram, bad, last), out=pattern))
+    assert ran.code == 2
+    done = tmp_path / "cams" / "tomo.mrc"
+    assert "bad.mrc: voxel (z, y, x) = (0, 0, 0) is nan" in ran.err
+    assert f"(written: {done}; left: {bad}, {last}; go on with what is left alone, or with --overwrite)" in ran.err
+    assert list((tmp_path / "cams").iterdir()) == [done]
+
+
+def test_one_image_is_not_sent_round_in_circles(refused, command, tmp_path):
+    with mrcfile.new(tmp_path / "two.mrc") as file:
+        file.set_data(np.zeros((20, 30), np.float32))
+    line = refused(*command(tomograms=(tmp_path / "two.mrc",)))
+    assert "one image of 20 × 30 pixels" in line
+    assert "camfast explain takes a single image as PNG or TIFF" in line

@@ -102,7 +102,7 @@ def _layout(path: Path, header: Any) -> tuple[tuple[int, int, int], np.dtype[Any
     if shape[0] == 1 and int(header.ispg) == 0:
         raise InputError(
             f"{path}: one image of {shape[1]} × {shape[2]} pixels, expected a volume (z, y, x); "
-            "give a reconstruction, or use camfast explain for an image"
+            "give a reconstruction; camfast explain takes a single image as PNG or TIFF"
         )
     if int(header.mode) == 0 and _imod_unsigned(header):
         dtype = np.dtype(np.uint8)
