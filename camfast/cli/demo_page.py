@@ -76,20 +76,21 @@ def draw(folder: Path, tomogram: "Tomogram", cam: Any, facts: dict[str, Any]) ->
     middle = [n // 2 for n in tomogram.data.shape]
     richest = richest_planes(centres[label], tomogram.data.shape)
     pictures = []
-    planes = {"cam_richest": (cam, richest), "tomogram_richest": (None, richest), "cam_central": (cam, middle)}
-    for name in WORDS:
-        over, centre = planes[name]
+    planes = {"cam_richest": richest, "tomogram_richest": richest, "cam_central": middle}
+    for name, centre in planes.items():
         caption, alt = (text.format(label=label) for text in WORDS[name])
         for ground in ("light", "dark"):
             figure = plot.slices(
                 tomogram.data,
-                over,
+                cam,
                 centre=centre,
                 voxel_angstrom=[tomogram.voxel_angstrom] * 3,
                 markers=markers,
                 limit=(low, high),
                 dark=ground == "dark",
             )
+            if name.startswith("tomogram"):
+                _take_map_away(figure)
             plot.save(figure, folder / f"{name}_{ground}.png", **facts)
         circles = f" Circles mark true {label} particles, dotted circles all others."
         pictures.append(
@@ -101,6 +102,17 @@ def draw(folder: Path, tomogram: "Tomogram", cam: Any, facts: dict[str, Any]) ->
             }
         )
     return pictures
+
+
+def _take_map_away(figure: Any) -> None:
+    """Hide the map and its colour bar; the panels stay where they are, so that the eye can go back and forth."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        if axes.get_label() == "<colorbar>":
+            axes.set_visible(False)
+        else:
+            axes.images[-1].set_visible(False)
 
 
 def richest_planes(centres: Sequence[Sequence[float]], shape: Sequence[int]) -> list[int]:

@@ -4,11 +4,13 @@ import csv
 import json
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import mrcfile
 import numpy as np
 import pytest
 
+from camfast import plot
 from camfast.cli import demo, demo_page
 from camfast.scan import read_volume
 from camfast.scan.report import ClassHits, write_report
@@ -135,6 +137,27 @@ def test_the_page_escapes_what_it_is_given(tmp_path):
     assert "<b>ring" not in text
     assert "<script>" not in text
     assert "<b>ring</b>" in Page(text).text
+
+
+def test_slices_with_and_without_the_map_lie_at_the_same_place(tmp_path, monkeypatch):
+    figures = {}
+    monkeypatch.setattr(plot, "save", lambda figure, path, **_: figures.setdefault(path.name, figure))
+    values = np.random.default_rng(0).normal(size=(16, 40, 48)).astype(np.float32)
+    particle = SimpleNamespace(label="ring", centre=(8.0, 20.0, 24.0))
+    tomogram = SimpleNamespace(data=values, particles=[particle], labels=["ring"], voxel_angstrom=10.0)
+    demo_page.draw(tmp_path, tomogram, -values, {"class": "ring"})
+    found = {}
+    for name in ("cam_richest_light.png", "tomogram_richest_light.png"):
+        figure = figures[name]
+        figure.draw_without_rendering()
+        shown = [axes for axes in figure.axes if axes.get_visible()]
+        places = [axes.get_position().bounds for axes in figure.axes[:3]]
+        found[name] = (tuple(figure.get_size_inches()), places)
+        images = [sum(image.get_visible() for image in axes.images) for axes in figure.axes[:3]]
+        assert (images, len(shown)) == (([2] * 3, 4) if name.startswith("cam") else ([1] * 3, 3))
+    with_map, alone = found.values()
+    assert with_map[0] == alone[0]
+    np.testing.assert_allclose(with_map[1], alone[1], atol=1e-3)
 
 
 def test_the_richest_planes_cut_most_particles():
