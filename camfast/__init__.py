@@ -7,6 +7,7 @@ importing camfast compiles nothing and needs no GPU.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import camfast._interrupt  # noqa: F401  (first, as what follows takes a second or two)
 from camfast import ops
 from camfast._version import __version__
 from camfast.capture import Captured, capture

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "camfast"
 
 # What stands further down may import from what stands further up, never the other way round.
 ORDER = (
-    {"errors", "_version"},
+    {"errors", "_interrupt", "_version"},
     {"_extras"},
     {"_C", "kernels"},
     {"ops"},

@@ -1,20 +1,23 @@
 """The command ``camfast``: a thin shell over the library, one module a command."""
 
 import argparse
+import os
 import signal
 import sys
 import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
+from camfast._interrupt import INTERRUPTED
 from camfast._version import __version__
 from camfast.cli import demo, explain, info, scan
 from camfast.errors import CamfastError
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+_ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,8 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.showwarning = _show_warning
         try:
             options.run(options)
-        except KeyboardInterrupt:
-            return _end(options, "interrupted; no partial output was left", INTERRUPTED)
+            print(end="", flush=True)
+        except KeyboardInterrupt as interrupt:
+            return _end(options, f"interrupted; {str(interrupt) or 'no partial output was left'}", INTERRUPTED)
+        except BrokenPipeError:  # whoever reads standard output has read enough, as head does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         except CamfastError as error:
             return _end(options, f"error: {error}", BAD_INPUT)
         except Exception as error:
@@ -39,21 +45,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """Let a job that a cluster's scheduler ends clean up as after Ctrl-C."""
+    """Let a job that a cluster's scheduler ends, or whose terminal is closed, clean up as after Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.getsignal(number) for number in _ENDING_SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # nohup stays nohup
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(options: argparse.Namespace, text: str, code: int) -> int:
     if options.debug:
         traceback.print_exc()
-    print(f"camfast: {' '.join(text.split())}", file=sys.stderr)
+    with suppress(OSError):  # the terminal may be gone
+        print(f"camfast: {' '.join(text.split())}", file=sys.stderr)
     return code
 
 

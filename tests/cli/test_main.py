@@ -1,6 +1,8 @@
 """The command itself: help, versions, information, and how quick it starts."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -60,3 +62,52 @@ def test_info_names_packages_that_are_missing(camfast, monkeypatch):
     ran = camfast("info")
     if "extras: unknown" not in ran.out:
         assert "extra scan: without zarr (pip install 'camfast[scan]')" in ran.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_end_the_command(camfast, monkeypatch, number):
+    before = signal.getsignal(number)
+    monkeypatch.setattr("camfast.cli.info.gather", lambda: os.kill(os.getpid(), number))
+    ran = camfast("info")
+    assert (ran.code, ran.err) == (130, "camfast: interrupted; no partial output was left\n")
+    assert signal.getsignal(number) is before
+
+
+def test_nohup_stays_nohup(camfast, monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr("camfast.cli.info.gather", lambda: os.kill(os.getpid(), signal.SIGHUP) or {})
+        monkeypatch.setattr("camfast.cli.info._lines", lambda _: ["went on"])
+        assert camfast("info").out == "went on\n"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+IMPORTING = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+sys.argv[0] = {name!r}
+import camfast.cli
+"""
+
+
+@pytest.mark.parametrize(("name", "code", "last"), [
+    ("/usr/bin/camfast", 130, "camfast: interrupted"), ("program.py", -signal.SIGINT, "KeyboardInterrupt"),
+])  # fmt: skip
+def test_an_interrupt_while_importing(name, code, last):
+    ran = subprocess.run([sys.executable, "-c", IMPORTING.format(name=name)], capture_output=True, text=True)
+    lines = ran.stderr.splitlines()
+    assert (ran.returncode, lines[-1]) == (code, last)
+    assert (len(lines) == 1) is (code == 130)
+
+
+def test_a_reader_that_has_read_enough():
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = subprocess.run([sys.executable, "-m", "camfast", "info"], stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -1,0 +1,29 @@
+"""Ctrl-C while the command is still being imported: one line, as later on, instead of a traceback."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+INTERRUPTED = 130
+
+
+def end_in_one_line() -> None:
+    """Do so where this process is the command ``camfast``; a program that imports camfast keeps its own ways."""
+    started_as = list(zip(sys.orig_argv, sys.orig_argv[1:], strict=False))
+    by_module = sys.argv[:1] == ["-m"] and ("-m", "camfast") in started_as
+    by_script = bool(sys.argv) and Path(sys.argv[0]).stem == "camfast"
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if (by_module or by_script) and in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def _end(*_: Any) -> None:
+    # There is nothing to clean up yet, and an exception could be swallowed by one of the modules being imported.
+    os.write(2, b"camfast: interrupted\n")
+    os._exit(INTERRUPTED)
+
+
+end_in_one_line()
