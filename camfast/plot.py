@@ -192,10 +192,8 @@ def slices(
 
 def save(figure: Any, path: str | Path, **provenance: Any) -> None:
     """Save a figure as PNG, with how it came about in the file's text fields as JSON; a rerun gives equal bytes."""
-    metadata = {
-        "Software": f"camfast {__version__}",
-        "Description": json.dumps(provenance, sort_keys=True, default=str),
-    }
+    description = json.dumps(provenance, sort_keys=True, default=str)
+    metadata = {"Software": f"camfast {__version__}", "Description": description}
     figure.savefig(path, format="png", dpi=150, metadata=metadata)
 
 
@@ -260,8 +258,9 @@ def _grey(axes: Any, picture: NDArray[Any], stretch: tuple[float, float]) -> Non
 
 def _color_bar(figure: Any, drawn: Any, axes: Any) -> None:
     bar = figure.colorbar(drawn, ax=axes, fraction=0.05, shrink=0.8)
-    bar.set_label("class activation map")
     low, high = drawn.norm.vmin, drawn.norm.vmax
+    scales = "" if low >= 0 else ", one scale for both signs" if high == -low else ", each sign on a scale of its own"
+    bar.set_label(f"class activation map{scales}")
     if low < 0 and high != -low:  # sides of different length: matplotlib would put all ticks on the longer one
         ticks = [low, low / 2, 0.0, high / 2, high]
         bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])

@@ -165,3 +165,12 @@ def test_without_matplotlib_the_extra_is_named(volume, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtraError, match=r"camfast\[plot\]"):
         plot.slices(volume)
+
+
+@pytest.mark.parametrize(("limit", "sign", "says"), [
+    (None, 1, ", one scale for both signs"), ((-2.0, 0.5), 1, ", each sign on a scale of its own"), (None, 0, ""),
+])  # fmt: skip
+def test_the_colour_bar_says_how_the_signs_are_scaled(volume, limit, sign, says):
+    heat = volume if sign else np.abs(volume)
+    for figure in (plot.slices(volume, heat, limit=limit), plot.overlay(volume[0], heat[0], limit=limit)):
+        assert figure.axes[-1].get_ylabel() == f"class activation map{says}"
