@@ -83,6 +83,9 @@ def test_what_holds_no_numbers_is_refused():
         ({"mean": (1, 2)}, "mean must be one number or 3"),
         ({"channels": "L", "std": (1, 2, 3)}, "std must be one number or 1"),
         ({"std": (1, 0, 1)}, "std must not hold 0"),
+        ({"scale": float("nan")}, "scale must be finite"),
+        ({"mean": float("inf")}, "mean must be finite"),
+        ({"std": (1, float("nan"), 1)}, "std must be finite"),
     ],
 )
 def test_fields_that_cannot_be_are_refused(fields, message):
