@@ -66,7 +66,8 @@ def _explain_image(options: argparse.Namespace) -> None:
     if len(maps) > 1:
         raise InputError(f"--target {options.target}: a PNG shows one map; name one class")
     with staged(options.out, overwrite=options.overwrite) as path:
-        figure = plot.overlay(picture.convert("RGB"), maps[0], title=facts["title"])
+        deep = picture.mode.startswith(("I", "F"))  # which a conversion to 8 bits would clip
+        figure = plot.overlay(picture if deep else picture.convert("RGB"), maps[0], title=facts["title"])
         plot.save(figure, path, **facts)
     _print(options, facts)
 

@@ -337,6 +337,10 @@ def test_sixteen_bits_are_scaled_as_eight_are(camfast, command, tmp_path):
         for name in ("eight.png", "sixteen.png")
     )
     assert deep == pytest.approx(shallow, rel=1e-3)
+    with Image.open(tmp_path / "out.png") as drawn:
+        assert drawn.convert("L").getextrema()[0] < 50
+        middle = np.asarray(drawn.convert("L").crop((300, 200, 700, 500)))
+    assert 50 < middle.mean() < 200  # neither all black nor all white
 
 
 def test_other_channels_than_the_models_need_their_mean(camfast, command):
