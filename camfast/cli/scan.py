@@ -2,7 +2,9 @@
 
 import argparse
 import re
+import sys
 import time
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,14 +79,21 @@ def run(options: argparse.Namespace) -> None:
     explainer = network.make_explainer(options, loaded.module, layer)
     origin = _origin(options.model, options.weights)
     lines = []
-    if options.dry_run:
-        _rehearse(options, explainer, target, volumes, plans[0], outputs)
-        results = [_planned(*one, options.batch) for one in zip(volumes, plans, outputs, strict=True)]
-        lines = ["one window of noise went through the network; the values of the tomograms were not looked at"]
-    else:
-        results = _all_scanned(volumes, outputs, explainer, options, target=target, labels=labels, about=origin)
-    about = {"method": options.method, "layer": layer, "target": target, "device": options.device}
-    facts = {**about, "dry_run": options.dry_run, "scans": results}
+    with redirect_stdout(sys.stderr):  # what the network's own code prints is no result
+        if options.dry_run:
+            _rehearse(options, explainer, target, volumes, plans[0], outputs)
+            results = [_planned(*one, options.batch) for one in zip(volumes, plans, outputs, strict=True)]
+            lines = ["one window of noise went through the network; the values of the tomograms were not looked at"]
+        else:
+            results = _all_scanned(volumes, outputs, explainer, options, target=target, labels=labels, about=origin)
+    facts = {
+        "method": options.method,
+        "layer": layer,
+        "target": target,
+        "device": options.device,
+        "dry_run": options.dry_run,
+        "scans": results,
+    }
     network.show(options, facts, [*(_line(result) for result in results), *lines])
 
 

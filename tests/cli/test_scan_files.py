@@ -1,6 +1,7 @@
 """What ``camfast scan`` says in its files, and of several tomograms."""
 
 import hashlib
+import json
 
 import mrcfile
 import numpy as np
@@ -76,3 +77,19 @@ def test_one_image_is_not_sent_round_in_circles(refused, command, tmp_path):
     line = refused(*command(tomograms=(tmp_path / "two.mrc",)))
     assert "one image of 20 × 30 pixels" in line
     assert "camfast explain takes a single image as PNG or TIFF" in line
+
+
+def test_what_the_network_prints_is_no_result(camfast, command, tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def forward(self, x):\n"
+        "        print('hello')\n"
+        "        return super().forward(x)\n"
+        "def make():\n"
+        "    return Net(nn.Conv3d(1, 2, 3, padding=1), nn.AvgPool3d(8), nn.Flatten(), nn.Linear(16, 3))\n"
+    )
+    ran = camfast(*command("--json", model=f"{tmp_path / 'net.py'}:make", weights=None, layer="1"))
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["target"] == 2
+    assert "hello" in ran.err
