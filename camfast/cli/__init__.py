@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from camfast._interrupt import INTERRUPTED
 from camfast._version import __version__
-from camfast.cli import demo, explain, info, scan
+from camfast.cli import checks, demo, explain, info, scan
 from camfast.errors import CamfastError
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # whoever reads standard output has read enough, as head does
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         except CamfastError as error:
-            return _end(options, f"error: {error}", BAD_INPUT)
+            return _end(options, f"error: {checks.at_the_shell(str(error))}", BAD_INPUT)
         except Exception as error:
             text = f"failed: {type(error).__name__}: {error} (--debug shows where)"
             return _end(options, text, FAILED)

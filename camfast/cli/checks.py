@@ -47,6 +47,11 @@ def network_errors(model: str, inputs: "Tensor") -> Iterator[None]:
         raise
     except Exception as error:
         if not _raised_in_network(error):
+            if "camfast.Region" in str(error):
+                raise InputError(
+                    f"{model}: the network gives one score for every class and position; say which are summed by "
+                    "--target CLASS and --region image or predicted"
+                ) from error
             if isinstance(error, ValueError):
                 raise InputError(str(error)) from error
             raise
@@ -59,6 +64,19 @@ def network_errors(model: str, inputs: "Tensor") -> Iterator[None]:
         else:
             text = f"raised {type(error).__name__}: {' '.join(str(error).split())} for {found}"
         raise InputError(f"{model}: the network {text}") from error
+
+
+def at_the_shell(message: str) -> str:
+    """Take out of the library's message what can be done in Python only."""
+    for python, shell in (
+        (" (overwrite=True)", ""),
+        (", or pass reshape=", ""),
+        ("; tokens need reshape=", ""),
+        ("upsample='gaussian'", "--upsample gaussian"),
+        ("upsample='linear'", "--upsample linear"),
+    ):
+        message = message.replace(python, shell)
+    return message
 
 
 def _raised_in_network(error: BaseException) -> bool:

@@ -347,3 +347,13 @@ def test_other_channels_than_the_models_need_their_mean(camfast, command):
     ran = camfast(*command(model="resnet20", layer=None, size=None, channels="L"))
     assert ran.code == 2
     assert "--channels L: the model knows a mean for each of 3 channels" in ran.err
+
+
+def test_messages_say_what_can_be_done_at_the_shell(refused, command, factory, photo, tomogram, tmp_path):
+    line = refused(*command(layer=4))
+    assert "the activation of layer '4' has the shape (1, 3)" in line
+    assert line.endswith("choose an earlier layer\n")
+    line = refused(*command(image=tomogram, size=None, model=f"{factory}:segmenter", layer=1, out=tmp_path / "cam.mrc"))
+    assert "--target CLASS and --region image or predicted" in line
+    (tmp_path / "out.png").touch()
+    assert refused(*command()).endswith("replace it with --overwrite\n")
