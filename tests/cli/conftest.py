@@ -9,6 +9,7 @@ import mrcfile
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from camfast import cli, models
 
@@ -85,5 +86,50 @@ def command(tomogram, weights, tmp_path):
         options.update(changes)
         pairs = [(f"--{name.replace('_', '-')}", value) for name, value in options.items() if value is not None]
         return ["scan", *tomograms, *(part for pair in pairs for part in pair), *more]
+
+    return arguments
+
+
+FACTORY = """
+import torch
+from torch import nn
+
+
+def network():
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(4 * 6 * 8, 3)
+    )
+
+
+def segmenter():
+    torch.manual_seed(26)  # of the tomogram each class gets a part
+    return nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv3d(4, 3, 1))
+"""
+
+
+@pytest.fixture
+def factory(tmp_path) -> Path:
+    path = tmp_path / "network.py"
+    path.write_text(FACTORY)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def explaining(photo, factory, tmp_path):
+    """The arguments of a good explanation, some replaced or dropped (None)."""
+
+    def arguments(*more, image=photo, **changes):
+        options = {"model": f"{factory}:network", "layer": 2, "target": 1, "size": "24,32", "out": tmp_path / "out.png"}
+        options.update(changes)
+        pairs = [(f"--{name}", value) for name, value in options.items() if value is not None]
+        return ["explain", image, *(part for pair in pairs for part in pair), *more]
 
     return arguments
