@@ -163,8 +163,6 @@ def test_messages_say_what_can_be_done_at_the_shell(refused, explaining, factory
     assert line.endswith("choose an earlier layer\n")
     cam = tmp_path / "cam.mrc"
     line = refused(*explaining(image=tomogram, size=None, model=f"{factory}:segmenter", layer=1, out=cam))
-        *explaining(image=tomogram, size=None, model=f"{factory}:segmenter", layer=1, out=tmp_path / "cam.mrc")
-    )
     assert "--target CLASS and --region image or predicted" in line
     (tmp_path / "out.png").touch()
     assert refused(*explaining()).endswith("replace it with --overwrite\n")
