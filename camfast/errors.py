@@ -1,5 +1,7 @@
 """The errors that camfast raises: each says what was found, what was expected and what to do."""
 
+import traceback
+
 
 class CamfastError(Exception):
     """Base of every error that camfast raises itself."""
@@ -27,3 +29,10 @@ class IllConditionedWarning(UserWarning):
 
 class TrainingModeWarning(UserWarning):
     """The model is in training mode, where dropout and batch norm make its maps depend on chance and on the batch."""
+
+
+def came_from_network(error: BaseException) -> bool:
+    """Whether an exception was raised while a module ran, rather than by what stands around it."""
+    frames = traceback.walk_tb(error.__traceback__)
+    codes = (frame.f_code for frame, _ in frames)
+    return any(code.co_name == "_call_impl" and "torch" in code.co_filename for code in codes)

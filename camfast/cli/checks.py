@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
-from camfast.errors import CamfastError, InputError
+from camfast.errors import CamfastError, InputError, came_from_network
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +46,7 @@ def network_errors(model: str, inputs: "Tensor") -> Iterator[None]:
     except (CamfastError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        if not _raised_in_network(error):
+        if not came_from_network(error):
             if "camfast.Region" in str(error):
                 raise InputError(
                     f"{model}: the network gives one score for every class and position; say which are summed by "
@@ -77,17 +77,6 @@ def at_the_shell(message: str) -> str:
     ):
         message = message.replace(python, shell)
     return message
-
-
-def _raised_in_network(error: BaseException) -> bool:
-    """Whether the error went through a call of a module, rather than coming from camfast's own checks."""
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if code.co_name == "_call_impl" and "torch" in code.co_filename:
-            return True
-        trace = trace.tb_next
-    return False
 
 
 def check_finite_inputs(name: object, inputs: "Tensor") -> None:

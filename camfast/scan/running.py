@@ -1,7 +1,6 @@
 """The network's part of a scan: windows through it, batch after batch, their maps added up."""
 
 import math
-import traceback
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from camfast.errors import CamfastError, IllConditionedWarning, InputError
+from camfast.errors import CamfastError, IllConditionedWarning, InputError, came_from_network
 from camfast.scan.blending import Blender, Windows
 from camfast.scan.plan import Blend, Plan, Shape, grid_cell, plan_windows
 from camfast.scan.progress import Progress
@@ -50,7 +49,7 @@ class Run:
                 raise InputError(
                     f"{network} does not take a window of {window} voxels ({found}); choose the one it was trained with"
                 ) from error
-            if raised_within(self.explainer.model, error):
+            if came_from_network(error):
                 raise InputError(f"{network} raised {found}; it was given a window of {window} voxels") from error
             if isinstance(error, ValueError):
                 raise InputError(str(error)) from error
@@ -146,8 +145,3 @@ def rehearse(explainer: "Explainer", plan: Plan, target: Any, blend: Blend) -> i
     noise = Volume(np.random.default_rng(0).standard_normal(plan.window, np.float32))
     one = plan_windows(plan.window, plan.window, plan.stride)
     return Run(explainer, one, Windows(noise, one, None), target, blend).targets
-
-
-def raised_within(module: torch.nn.Module, error: BaseException) -> bool:
-    """Whether an exception came out of a call of the module, and not from what stands around it."""
-    return any(frame.f_locals.get("self") is module for frame, _ in traceback.walk_tb(error.__traceback__))
