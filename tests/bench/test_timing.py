@@ -145,14 +145,14 @@ def test_sizes_are_read_as_in_the_papers():
 def test_a_report_goes_into_its_block(tmp_path):
     readme, kept = tmp_path / "README.md", tmp_path / "kept.json"
     readme.write_text("before\n<!-- a b -->\nold\n<!-- /a b -->\nafter\n", "utf-8")
-    report = Report("a b", "command", Circumstances.now(), ("op", "ms"), (("x", "1.5"),), [{"seconds": [0.0015]}])
+    report = Report("a b", "command", Circumstances.now(), ("op", "ms"), (("x", "1.5 of 17"),), [{"seconds": [0.0015]}])
     report.write_into(readme)
     report.write_into(readme)
     text = readme.read_text("utf-8")
     assert text.startswith("before\n<!-- a b -->\n`command`: ")
-    assert text.endswith("\n\n| op | ms |\n| --- | ---: |\n| x | 1.5 |\n<!-- /a b -->\nafter\n")
+    assert text.endswith("\n\n| op | ms |\n| --- | ---: |\n| x | 1.5 of 17 |\n<!-- /a b -->\nafter\n")
     assert "old" not in text
-    assert text.count("1.5") == 1
+    assert text.count("1.5 of 17") == 1
     report.write_json(kept)
     content = json.loads(kept.read_text("utf-8"))
     assert content["measurements"] == [{"seconds": [0.0015]}]
