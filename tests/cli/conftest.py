@@ -1,6 +1,7 @@
 """The command line in this process, small weights for it, and a small tomogram."""
 
 import re
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,3 +134,13 @@ def explaining(photo, factory, tmp_path):
         return ["explain", image, *(part for pair in pairs for part in pair), *more]
 
     return arguments
+
+
+@pytest.fixture(autouse=True)
+def _usual_signals():
+    """Signals as in a terminal: whoever runs the tests (nohup, a job in the background) may have them ignored."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
+    inherited = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in inherited.items():
+        signal.signal(number, handler)

@@ -66,15 +66,11 @@ def test_info_names_packages_that_are_missing(camfast, monkeypatch):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_that_end_the_command(camfast, monkeypatch, number):
-    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-    inherited = signal.signal(number, usual)  # whoever runs the tests may ignore it: nohup, a job in the background
-    try:
-        monkeypatch.setattr("camfast.cli.info.gather", lambda: os.kill(os.getpid(), number))
-        ran = camfast("info")
-        assert (ran.code, ran.err) == (130, "camfast: interrupted; no partial output was left\n")
-        assert signal.getsignal(number) is usual
-    finally:
-        signal.signal(number, inherited)
+    before = signal.getsignal(number)
+    monkeypatch.setattr("camfast.cli.info.gather", lambda: os.kill(os.getpid(), number))
+    ran = camfast("info")
+    assert (ran.code, ran.err) == (130, "camfast: interrupted; no partial output was left\n")
+    assert signal.getsignal(number) is before
 
 
 def test_nohup_stays_nohup(camfast, monkeypatch):
@@ -94,6 +90,7 @@ class Finder:
         if name == "torch":
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Finder())
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv[0] = {name!r}
 import camfast.cli
 """
