@@ -35,7 +35,9 @@ ORDER = (
 ASIDE = {"models", "simulate"}
 WITHIN_OPS = (
     {"forms"},
+    {"bands", "preference"},
     {"checks", "reference", "native"},
+    {"cuda", "triton"},
     {"dispatch"},
     {"registry"},
     {"channel_weights", "weighted_sum", "product_sum", "linear_upsample", "gaussian_upsample"},

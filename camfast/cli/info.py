@@ -38,6 +38,7 @@ def gather() -> dict[str, Any]:
     devices = {"cpu": f"{platform.machine()}, {torch.get_num_threads()} threads"}
     for index in range(torch.cuda.device_count()):
         devices[f"cuda:{index}"] = torch.cuda.get_device_name(index)
+    asked = devices if len(devices) > 1 else [*devices, "cuda"]  # without a GPU: what one would find here
     return {
         "camfast": __version__,
         "python": platform.python_version(),
@@ -45,7 +46,7 @@ def gather() -> dict[str, Any]:
         "triton": _version("triton"),
         "native": {"loaded": failure is None, "instruction_set": None if failure else native.instruction_set()},
         "devices": devices,
-        "backends": {device: {op: backends(op, device) for op in dispatch.OPS} for device in devices},
+        "backends": {device: {op: backends(op, device) for op in dispatch.OPS} for device in asked},
         "extras": _extras(),
     }
 

@@ -1,5 +1,6 @@
 """Which backend runs an op: named, explicit, and never a silent fallback."""
 
+import importlib
 from types import ModuleType
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from camfast.errors import BackendError
-from camfast.ops import native, reference
+from camfast.ops import native, preference, reference
 
 OPS = (
     "channel_weights",
@@ -18,7 +19,6 @@ OPS = (
     "gaussian_upsample",
 )
 BACKENDS = ("cpu", "cuda", "triton", "torch")
-_NOT_BUILT = "not part of this version, which has kernels for the CPU only"
 
 
 def backends(op: str, device: str | torch.device = "cpu") -> dict[str, str]:
@@ -35,7 +35,8 @@ def backends(op: str, device: str | torch.device = "cpu") -> dict[str, str]:
     -------
     dict
         For each backend ``"ok"``, or the reason why it can't run. Without a name the first that is ok runs, but
-        ``"torch"``, the reference, only when it is asked for.
+        ``"torch"``, the reference, only when it is asked for. On a GPU the faster one comes first where it was
+        measured, else the CUDA extension.
 
     Raises
     ------
@@ -49,15 +50,9 @@ def backends(op: str, device: str | torch.device = "cpu") -> dict[str, str]:
     """
     if op not in OPS:
         raise ValueError(f"op must be one of {', '.join(OPS)}, found {op!r}")
-    kind = torch.device(device).type
-    status = dict.fromkeys(BACKENDS, "ok")
-    if kind != "cpu":
-        status["cpu"] = f"runs on CPU tensors, not on {kind}"
-    elif (failure := native.load_failure()) is not None:
-        status["cpu"] = failure
-    for name in ("cuda", "triton"):
-        status[name] = _NOT_BUILT if kind == "cuda" else f"runs on CUDA tensors, not on {kind}"
-    return status
+    device = torch.device(device)
+    names = ("cpu", *preference.gpu_backends(op, device), "torch")
+    return {name: _failure(name, device.type) or "ok" for name in names}
 
 
 def choose(op: str, device: torch.device, backend: str | None) -> ModuleType:
@@ -76,12 +71,13 @@ def choose(op: str, device: torch.device, backend: str | None) -> ModuleType:
         return reference
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend must be None or one of {', '.join(BACKENDS)}, found {backend!r}")
-    status = backends(op, device)
-    if backend == "cpu" and status["cpu"] == "ok":
-        return native
-    reasons = [f"{name}: {reason}" for name, reason in status.items() if reason != "ok" and backend in (None, name)]
+    status = {name: text for name, text in backends(op, device).items() if backend in (None, name) and name != "torch"}
+    for name, text in status.items():
+        if text == "ok":
+            return _module(name)
     raise BackendError(
-        f"{op} can't run on {device} by {backend or 'any kernel'} ({'; '.join(reasons)}); "
+        f"{op} can't run on {device} by {backend or 'any kernel'} "
+        f"({'; '.join(f'{name}: {reason}' for name, reason in status.items())}); "
         "backend='torch' runs the slow reference anywhere"
     )
 
@@ -92,8 +88,8 @@ def run(op: str, arguments: tuple[Any, ...], out: Any, backend: str | None) -> A
     ``out`` is a tensor or a `FusedCam` to write into, or None.
     """
     module = choose(op, arguments[0].device, backend)
-    if module is native:
-        return getattr(native, op)(*arguments, out)
+    if module is not reference:
+        return getattr(module, op)(*arguments, out)
     result = getattr(reference, op)(*arguments)
     if out is None:
         return result
@@ -101,6 +97,25 @@ def run(op: str, arguments: tuple[Any, ...], out: Any, backend: str | None) -> A
         if target is not None and source is not None:
             target.copy_(source)
     return out
+
+
+def _module(backend: str) -> ModuleType:
+    """Import what runs a backend: those for GPUs only when something asks for them."""
+    return native if backend == "cpu" else importlib.import_module(f"camfast.ops.{backend}")
+
+
+def _failure(backend: str, kind: str) -> str | None:
+    """Why a backend can't run on a kind of device, or None where it can."""
+    if backend == "torch":
+        return None
+    home = "cpu" if backend == "cpu" else "cuda"
+    if kind != home:
+        return f"runs on {home.upper()} tensors, not on {kind}"
+    try:
+        failure: str | None = _module(backend).load_failure()
+    except ImportError as error:
+        return f"camfast.ops.{backend} does not load ({error})"
+    return failure
 
 
 def _fields(result: Any) -> tuple[Tensor | None, ...]:
