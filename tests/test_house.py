@@ -37,10 +37,18 @@ WITHIN_OPS = (
     {"forms"},
     {"bands", "preference"},
     {"checks", "reference", "native"},
-    {"cuda", "triton"},
+    {"cuda", "triton", "colormaps"},
     {"dispatch"},
     {"registry"},
-    {"channel_weights", "weighted_sum", "product_sum", "linear_upsample", "gaussian_upsample"},
+    {
+        "channel_weights",
+        "weighted_sum",
+        "product_sum",
+        "linear_upsample",
+        "gaussian_upsample",
+        "overlay",
+        "running_max",
+    },
     {"fused_cam"},
 )
 OPTIONAL = {

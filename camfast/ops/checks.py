@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from camfast.ops.forms import DTYPES, FORMS, GAINS, map_dtype
+from camfast.ops.forms import DTYPES, FORMS, GAINS, IMAGE_DTYPES, map_dtype
 
 _WEIGHTED = [name for name, form in FORMS.items() if form.weighted]
 _DTYPE_NAMES = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
@@ -68,6 +68,18 @@ def check_tensor(name: str, tensor: Tensor) -> None:
         raise TypeError(f"{name} must be a torch tensor, found {type(tensor).__name__}")
     if tensor.dtype not in DTYPES:
         raise TypeError(f"{name} must be one of {_DTYPE_NAMES}, found {tensor.dtype}")
+
+
+def check_image(image: Tensor) -> None:
+    """Check that an image is (N, H, W) or (N, H, W, 3), with pixels, in a dtype of images."""
+    if not isinstance(image, Tensor):
+        raise TypeError(f"image must be a torch tensor, found {type(image).__name__}")
+    if image.dtype not in IMAGE_DTYPES:
+        raise TypeError(f"image must be one of uint8, uint16, {_DTYPE_NAMES}, found {image.dtype}")
+    if image.ndim not in (3, 4) or (image.ndim == 4 and image.shape[3] != 3) or 0 in image.shape[1:]:
+        raise ValueError(
+            f"image must be (N, H, W) or (N, H, W, 3) with at least one pixel, found the shape {tuple(image.shape)}"
+        )
 
 
 def check_same_device(activations: Tensor, other: Tensor, name: str) -> None:
@@ -131,6 +143,7 @@ def check_out(
     rest: tuple[int, ...],
     inputs: Sequence[Tensor],
     name: str = "out",
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Check an output tensor: shape, dtype, device, layout, and that it shares no memory with an input.
 
@@ -144,14 +157,17 @@ def check_out(
         The tensors that the op reads.
     name
         What the argument is called.
+    dtype
+        The dtype that the op returns; None: that of maps.
     """
     if out is None:
         return
-    check_tensor(name, out)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name} must be a torch tensor, found {type(out).__name__}")
     if tuple(out.shape) != (*lead, *rest):
         raise ValueError(f"{name} must have the shape {(*lead, *rest)}, found {tuple(out.shape)}")
-    if out.dtype != map_dtype(inputs[0].dtype):
-        expected = map_dtype(inputs[0].dtype)
+    expected = dtype or map_dtype(inputs[0].dtype)
+    if out.dtype != expected:
         raise TypeError(f"{name} must be {expected} for inputs of {inputs[0].dtype}, found {out.dtype}")
     check_same_device(inputs[0], out, name)
     if out.requires_grad:

@@ -17,6 +17,8 @@ OPS = (
     "fused_cam",
     "linear_upsample",
     "gaussian_upsample",
+    "overlay",
+    "running_max",
 )
 BACKENDS = ("cpu", "cuda", "triton", "torch")
 

@@ -15,6 +15,7 @@ RECTIFY: tuple[Rectify, ...] = ("none", "gradients", "product")
 GAINS: tuple[Gain, ...] = ("spray", "average", "mass")
 UPSAMPLES: tuple[Upsample, ...] = ("linear", "gaussian")
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+IMAGE_DTYPES = (*DTYPES, torch.uint8, torch.uint16)
 
 SIGMA_MISSING = (
     "the Gaussian upsampling needs sigma=, in pixels of the map, one number or one a spatial axis: the effective "
@@ -111,3 +112,18 @@ class FusedCam(NamedTuple):
             None if self.weights is None else self.weights[:, part],
             None if self.ill_conditioned is None else self.ill_conditioned[:, part],
         )
+
+
+class RunningMax(NamedTuple):
+    """A maximum over units, and where it came from.
+
+    Attributes
+    ----------
+    values : Tensor
+        The maximum, (N, *S), in the dtype of maps.
+    index : Tensor
+        The unit that it came from, (N, *S), int32.
+    """
+
+    values: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides the tuple's own method

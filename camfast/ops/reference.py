@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from camfast.ops.forms import FORMS, FusedCam, Gain, Rectify, map_dtype
+from camfast.ops.forms import FORMS, FusedCam, Gain, Rectify, RunningMax, map_dtype, split_centres
 
 _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -125,6 +125,42 @@ def fused_cam(
     else:
         maps = gaussian_upsample(grid, size, sigma, gain, starts, steps)
     return FusedCam(grid, maps, weights, flags)
+
+
+def running_max(values: Tensor, index: Tensor, candidate: Tensor, unit: int | Tensor) -> RunningMax:
+    """The candidate and its unit where it is greater, or NaN first; else what there was."""
+    candidate = candidate.to(values.dtype)
+    greater = (candidate > values) | (candidate.isnan() & ~values.isnan())
+    unit = torch.as_tensor(unit, device=index.device).to(torch.int32)
+    unit = unit.view(-1, *[1] * (index.ndim - 1))
+    return RunningMax(torch.where(greater, candidate, values), torch.where(greater, unit, index))
+
+
+def overlay(
+    image: Tensor,
+    heat: Tensor,
+    table: Tensor,
+    low: float | Tensor,
+    high: float | Tensor,
+    alpha: float,
+    sigma: Sequence[float] | None,
+    black: float,
+    white: float,
+) -> Tensor:
+    """The blend v + (colour − v)·alpha: v the image in 0 … 255, colour = table[255·t], t the heat from low to high."""
+    size = image.shape[1:3]
+    if sigma is None:
+        u = linear_upsample(heat, size)
+    else:
+        u = gaussian_upsample(heat, size, sigma, "average", *split_centres(None, heat.shape[1:], size))
+    low, high = (torch.as_tensor(level, dtype=u.dtype, device=u.device) for level in (low, high))
+    t = torch.where(low == high, 0, ((u - low) / (high - low)).clamp(0, 1))
+    colour = table[(255 * t).round().nan_to_num().long()].to(u.dtype)
+    level = ((image.to(u.dtype) - black) / (white - black)).nan_to_num(0).clamp(0, 1)
+    v = 255 * (level if image.ndim == 4 else level[..., None])
+    result = (v + (colour - v) * alpha).round().to(torch.uint8)
+    magenta = torch.tensor([255, 0, 255], dtype=torch.uint8, device=u.device)
+    return torch.where((t.isnan() | u.isnan())[..., None], magenta, result)
 
 
 def _has_targets(activations: Tensor, gradients: Tensor) -> bool:

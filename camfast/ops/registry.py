@@ -18,10 +18,15 @@ _LIBRARY = torch.library.Library("camfast", "DEF")  # type: ignore[no-untyped-ca
 
 
 class ResultShape(NamedTuple):
-    """Shape of an op's result: samples and targets, then the axes that are contiguous."""
+    """Shape of a result: samples and targets, then the axes that are contiguous; dtype, None for that of maps."""
 
     lead: tuple[int, ...]
     rest: tuple[int, ...]
+    dtype: torch.dtype | None = None
+
+
+def _check_single_out(out: Tensor | None, shape: ResultShape, inputs: tuple[Tensor, ...]) -> None:
+    check_out(out, shape.lead, shape.rest, inputs, dtype=shape.dtype)
 
 
 class Op:
@@ -34,45 +39,85 @@ class Op:
     schema
         Its arguments in torch's schema language, tensors first, without ``backend``, which every op has.
     check
-        Takes those arguments, raises for what doesn't fit, and returns the shape of the result.
+        Takes those arguments, raises for what doesn't fit, and returns the shape of the result, or of each.
+    returns
+        The named tuple of an op with several results; None for a tensor.
+    check_out
+        Checks the caller's output against the shape and the tensors that are read.
+    differentiable
+        Whether the op has a derivative; else inputs that autograd records are refused.
     """
 
-    def __init__(self, name: str, schema: str, check: Callable[..., ResultShape]) -> None:
+    def __init__(
+        self,
+        name: str,
+        schema: str,
+        check: Callable[..., Any],
+        *,
+        returns: Any = None,
+        check_out: Callable[..., None] = _check_single_out,
+        differentiable: bool = True,
+    ) -> None:
         self.name = name
         self.check = check
+        self._check_out = check_out
+        self._returns = returns
+        self._differentiable = differentiable
         self._formula: Callable[..., Tensor] = getattr(reference, name)
-        _LIBRARY.define(f"{name}({schema}, *, str? backend=None) -> Tensor")  # type: ignore[no-untyped-call]
+        self._is_tensor = [part.split()[0] == "Tensor" for part in schema.split(", ")]
+        result = "Tensor" if returns is None else f"({', '.join(f'Tensor {field}' for field in returns._fields)})"
+        _LIBRARY.define(f"{name}({schema}, *, str? backend=None) -> {result}")  # type: ignore[no-untyped-call]
         _LIBRARY.impl(name, self._kernel, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
         qualified = f"camfast::{name}"
         torch.library.register_fake(qualified, self._fake, lib=_LIBRARY)
-        torch.library.register_autograd(qualified, self._backward, setup_context=self._setup_context, lib=_LIBRARY)
+        if differentiable:
+            torch.library.register_autograd(qualified, self._backward, setup_context=self._setup_context, lib=_LIBRARY)
 
     def __call__(self, *arguments: Any, out: Tensor | None, backend: str | None) -> Tensor:
+        """Run the op, which has one result, on whatever kind of tensors it is given."""
+        result: Tensor = self.run(*arguments, out=out, backend=backend)
+        return result
+
+    def run(self, *arguments: Any, out: Any, backend: str | None) -> Any:
         """Run the op on whatever kind of tensors it is given."""
         shape = self.check(*arguments)
         tensors = _tensors(arguments)
-        if is_plain(*tensors) and (out is None or is_plain(out)):
-            check_out(out, shape.lead, shape.rest, tensors)
-            return self._run(arguments, out, backend)
+        outputs = () if out is None else (out,) if isinstance(out, Tensor) else out
+        if is_plain(*tensors, *outputs):
+            if out is not None:
+                self._check_out(out, shape, tensors)
+            return dispatch.run(self.name, arguments, out, backend)
+        if not self._differentiable and torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+            raise ValueError(f"{self.name} has no derivative, and an input requires grad: detach it")
         if out is not None:
             raise ValueError(
                 "out= can't be used where autograd records or torch traces the call: leave it out, or detach the inputs"
             )
-        result: Tensor = getattr(torch.ops.camfast, self.name)(*arguments, backend=backend)
-        return result
+        result = getattr(torch.ops.camfast, self.name)(*self._as_schema(arguments), backend=backend)
+        return result if self._returns is None else self._returns(*result)
 
-    def _run(self, arguments: tuple[Any, ...], out: Tensor | None, backend: str | None) -> Tensor:
-        result: Tensor = dispatch.run(self.name, arguments, out, backend)
-        return result
+    def _as_schema(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Numbers as tensors of no axis where the schema has tensors."""
+        device = arguments[0].device
+        return tuple(
+            torch.tensor(value, device=device, dtype=torch.float32 if isinstance(value, float) else torch.int64)
+            if is_tensor and not isinstance(value, Tensor)
+            else value
+            for value, is_tensor in zip(arguments, self._is_tensor, strict=True)
+        )
 
-    def _kernel(self, *arguments: Any, backend: str | None = None) -> Tensor:
+    def _kernel(self, *arguments: Any, backend: str | None = None) -> Any:
         self.check(*arguments)
-        return self._run(arguments, None, backend)
+        return dispatch.run(self.name, arguments, None, backend)
 
-    def _fake(self, *arguments: Any, backend: str | None = None) -> Tensor:  # noqa: ARG002 (part of the schema)
+    def _fake(self, *arguments: Any, backend: str | None = None) -> Any:  # noqa: ARG002 (part of the schema)
         shape = self.check(*arguments)
         reads: Tensor = arguments[0]
-        return reads.new_empty((*shape.lead, *shape.rest), dtype=map_dtype(reads.dtype))
+
+        def empty(shape: ResultShape) -> Tensor:
+            return reads.new_empty((*shape.lead, *shape.rest), dtype=shape.dtype or map_dtype(reads.dtype))
+
+        return empty(shape) if self._returns is None else tuple(empty(part) for part in shape)
 
     @staticmethod
     def _setup_context(

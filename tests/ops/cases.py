@@ -47,7 +47,8 @@ def laid_out(values: Tensor, layout: str, channel: int = 1) -> Tensor:
     if layout == "channels_last":
         return values.movedim(channel, -1).contiguous().movedim(-1, channel)
     if layout == "sliced":
-        room = values.new_full([2 * extent + 1 for extent in values.shape], math.nan)
+        filler = math.nan if values.is_floating_point() else 99
+        room = values.new_full([2 * extent + 1 for extent in values.shape], filler)
         window = room[tuple(slice(1, None, 2) for _ in values.shape)]
         return window.copy_(values)
     if layout == "transposed":
