@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.cases import CAMFAST, COMPILED, EAGER, Case, Spec, specs
+from bench.case import CAMFAST, COMPILED, EAGER, Case, Spec
+from bench.cases import build, specs
 from bench.timing import keep_freed_memory
 
 Measure = Callable[[], None]
@@ -29,8 +30,7 @@ def _warm_memory() -> None:
 
 @pytest.fixture(scope="module")
 def case(request: pytest.FixtureRequest) -> Case:
-    built: Case = request.param.build()
-    return built
+    return build(request.param)
 
 
 @pytest.fixture(params=[CAMFAST, EAGER, COMPILED])

@@ -70,6 +70,8 @@ class Report:
         Of the table, as text.
     measurements
         What the JSON file holds beside.
+    summary
+        A sentence below the table.
     """
 
     name: str
@@ -78,10 +80,12 @@ class Report:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     measurements: list[dict[str, Any]] = field(default_factory=list)
+    summary: str = ""
 
     def markdown(self) -> str:
         """The table under the line that says where it was measured."""
-        return f"`{self.command}`: {self.circumstances}\n\n{table(self.columns, self.rows)}"
+        shown = f"`{self.command}`: {self.circumstances}\n\n{table(self.columns, self.rows)}"
+        return f"{shown}\n\n{self.summary}" if self.summary else shown
 
     def write_json(self, path: Path) -> None:
         content = {**asdict(self), "columns": None, "rows": None}
