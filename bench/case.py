@@ -14,9 +14,10 @@ from camfast.ops.forms import FORMS, RECTIFY
 TOLERANCE = 1e-4
 
 CAMFAST, EAGER, COMPILED, FLOOR = "camfast", "eager", "compiled", "floor"
-INTERPOLATE, ZERO_INSERTION = "interpolate", "zero insertion"
+INTERPOLATE, ZERO_INSERTION, CV2 = "interpolate", "zero insertion", "cv2"
 
 Size = tuple[int, ...]
+Tensors = Tensor | tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ class Case:
     """
 
     spec: Spec
-    run: Callable[[str | None], Tensor]
-    formula: Callable[..., Tensor]
+    run: Callable[[str | None], Tensors]
+    formula: Callable[..., Tensors]
     arguments: tuple[Tensor, ...]
     floor: Callable[[], object]
     traffic: int
@@ -116,40 +117,45 @@ class Case:
         return found
 
     @functools.cached_property
-    def expected(self) -> Tensor:
+    def expected(self) -> tuple[Tensor, ...]:
         """The formula in float64, sample by sample, as float64 copies of all of them can be too large."""
-        exact = [tensor.double() if tensor.is_floating_point() else tensor for tensor in self.arguments]
-        samples = [self.formula(*(tensor[i : i + 1] for tensor in exact)) for i in range(len(exact[0]))]
-        return torch.cat(samples)
+        samples = []
+        for i in range(len(self.arguments[0])):
+            own = (tensor[i : i + 1] for tensor in self.arguments)
+            samples.append(_tuple(self.formula(*(t.double() if t.is_floating_point() else t for t in own))))
+        return tuple(torch.cat(parts) for parts in zip(*samples, strict=True))
 
     def verify(self, contender: str, result: object) -> None:
         """Raise where a contender's result is not what was expected; the floor has none."""
         if contender == FLOOR:
             return
-        assert isinstance(result, Tensor)
         tolerance = self.peers[contender].tolerance if contender in self.peers else self.tolerance
-        expected = self.expected.double()
-        error = float((result.double() - expected).norm() / expected.norm())
-        if not error < tolerance:
-            raise AssertionError(f"{self.spec}, {contender}: relative error {error:.1e}, expected < {tolerance:.0e}")
+        for found, expected in zip(_tuple(result), self.expected, strict=True):
+            error = float((found.double() - expected.double()).norm() / expected.double().norm())
+            if not error < tolerance:
+                raise AssertionError(
+                    f"{self.spec}, {contender}: relative error {error:.1e}, expected < {tolerance:.0e}"
+                )
 
 
 def make_case(
     spec: Spec,
-    run: Callable[[str | None], Tensor],
-    formula: Callable[..., Tensor],
+    run: Callable[[str | None], Tensors],
+    formula: Callable[..., Tensors],
     arguments: tuple[Tensor, ...],
-    out: Tensor,
+    out: Tensors,
     *,
     reads: tuple[Tensor, ...] = (),
+    floor: Callable[[], object] | None = None,
     peers: Mapping[str, Peer] | None = None,
     tolerance: float = TOLERANCE,
 ) -> Case:
     """Make a case whose floor and traffic follow from what is read (``arguments``, if not other) and written."""
     reads = reads or arguments
-    read = sum(tensor.nbytes for tensor in reads)
-    floor = _filling(out) if out.nbytes > read else _reading(reads)
-    return Case(spec, run, formula, arguments, floor, read + out.nbytes, peers or {}, tolerance)
+    read, written = (sum(tensor.nbytes for tensor in tensors) for tensors in (reads, _tuple(out)))
+    if floor is None:
+        floor = _filling(_tuple(out)) if written > read else _reading(reads)
+    return Case(spec, run, formula, arguments, floor, read + written, peers or {}, tolerance)
 
 
 def power(sizes: Size) -> str:
@@ -159,8 +165,15 @@ def power(sizes: Size) -> str:
     return "×".join(map(str, sizes))
 
 
-def _filling(out: Tensor) -> Callable[[], object]:
-    return lambda: out.fill_(0)
+def _tuple(result: object) -> tuple[Tensor, ...]:
+    if isinstance(result, Tensor):
+        return (result,)
+    assert isinstance(result, tuple)
+    return result
+
+
+def _filling(out: tuple[Tensor, ...]) -> Callable[[], object]:
+    return lambda: [tensor.fill_(0) for tensor in out]
 
 
 def _reading(reads: tuple[Tensor, ...]) -> Callable[[], object]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from bench import map_ops, upsamplings
+from bench import map_ops, pictures, upsamplings
 from bench.case import Case, Size, Spec
 from camfast.ops.forms import FORMS
 
@@ -36,6 +36,8 @@ _BUILDERS: dict[str, Callable[[Spec, str], Case]] = {
     "fused_cam": map_ops.fused_cam,
     "linear_upsample": upsamplings.linear_upsample,
     "gaussian_upsample": upsamplings.gaussian_upsample,
+    "overlay": pictures.overlay,
+    "running_max": pictures.running_max,
 }
 
 

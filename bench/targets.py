@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench.case import CAMFAST, COMPILED, EAGER, FLOOR, INTERPOLATE, ZERO_INSERTION, Spec
 from bench.timing import Comparison
 
-KEPT, MISSED, DOUBTFUL = "ok", "**missed**", "inconclusive"
+KEPT, MISSED, DOUBTFUL, UNMEASURED = "ok", "**missed**", "inconclusive", "not measured"
 
 _LARGE, _SMALL = ("1×64×96³", "1×32×128³"), ("8×64×10³", "4×512×14²")
 _VOLUMES = ("64×10³ → 40³", "1×64³ → 256³")
@@ -69,23 +69,26 @@ class Judgement:
 
     spec: Spec
     target: Target
-    found: float
+    found: float | None
     kept: float | None
     conclusive: bool
 
     @property
     def verdict(self) -> str:
+        if self.found is None:
+            return UNMEASURED
         if not self.conclusive:
             return DOUBTFUL
         return KEPT if self.found >= self.target.at_least else MISSED
 
     def cells(self) -> tuple[str, ...]:
         """A line of the table."""
-        kept = "–" if self.kept is None else self._show(self.kept)
-        return (self.spec.op, self.spec.variant, self.spec.extent, str(self.target), self._show(self.found), kept,
-                self.verdict)  # fmt: skip
+        return (self.spec.op, self.spec.variant, self.spec.extent, str(self.target), self._show(self.found),
+                self._show(self.kept), self.verdict)  # fmt: skip
 
-    def _show(self, value: float) -> str:
+    def _show(self, value: float | None) -> str:
+        if value is None:
+            return "–"
         return f"{value:.0%}" if self.target.contender == FLOOR else f"{value:.2f}×"
 
 
@@ -95,12 +98,16 @@ COLUMNS = ("op", "method", "size", "target", "found", "memory kept", "verdict")
 def judge(
     spec: Spec, compared: Comparison, kept: Comparison | None = None, targets: Iterable[Target] = CPU_TARGETS
 ) -> Iterator[Judgement]:
-    """Hold a line's measurements against every target that covers it and whose contender was timed."""
+    """Hold a line's measurements against every target that covers it."""
     for target in targets:
-        if target.covers(spec) and target.contender in compared.timings:
-            name = target.contender
-            other = kept.ratio(name, CAMFAST).median if kept is not None and name in kept.timings else None
-            yield Judgement(spec, target, compared.ratio(name, CAMFAST).median, other, compared.conclusive)
+        if target.covers(spec):
+            found, other = (
+                each.ratio(target.contender, CAMFAST).median
+                if each is not None and target.contender in each.timings
+                else None
+                for each in (compared, kept)
+            )
+            yield Judgement(spec, target, found, other, compared.conclusive)
 
 
 def summary(judgements: Iterable[Judgement]) -> str:
@@ -108,5 +115,5 @@ def summary(judgements: Iterable[Judgement]) -> str:
     verdicts = [judgement.verdict for judgement in judgements]
     return (
         f"{verdicts.count(KEPT)} of {len(verdicts)} targets reached, {verdicts.count(MISSED)} missed, "
-        f"{verdicts.count(DOUBTFUL)} inconclusive."
+        f"{verdicts.count(DOUBTFUL)} inconclusive, {verdicts.count(UNMEASURED)} not measured."
     )
