@@ -194,6 +194,59 @@ def gaussian_upsample(
     ``start + i * step``. ``gain``: 0 spray, 1 average, 2 mass.
     """
 
+def overlay(
+    image_dtype: int,
+    n: int,
+    h: int,
+    w: int,
+    channels: int,
+    image: int,
+    dtype: int,
+    d0: int,
+    d1: int,
+    heat: int,
+    table: int,
+    low: float,
+    high: float,
+    alpha: float,
+    sigma0: float,
+    sigma1: float,
+    black: float,
+    white: float,
+    out: int,
+    out_sn: int,
+    threads: int,
+) -> None:
+    """Write the heat (N, d0, d1) in colours over the image (N, H, W, channels) to ``out`` (N, H, W, 3), uint8.
+
+    ``image_dtype``: as ``dtype``, and 4 uint8, 5 uint16; ``channels`` 1 or 3. ``table``: address of 256 colours in
+    red, green and blue, uint8. ``sigma`` in pixels, both 0 for the linear upsampling. Image and heat are contiguous.
+    """
+
+def running_max(
+    dtype: int,
+    n: int,
+    p: int,
+    values: int,
+    values_sn: int,
+    index: int,
+    index_sn: int,
+    candidate: int,
+    candidate_sn: int,
+    units: int,
+    unit: int,
+    values_out: int,
+    values_out_sn: int,
+    index_out: int,
+    index_out_sn: int,
+    threads: int,
+) -> None:
+    """Write the larger of values and candidate (N, P), and the index (N, P) int32 or the unit that it came from.
+
+    ``dtype`` is that of the candidate. ``units``: address of (N,) int32, or 0 for ``unit`` in all samples. The outputs
+    may be the inputs.
+    """
+
 def isa() -> str:
     """Instruction set whose kernels were chosen at load: "baseline", "avx2" or "avx512"."""
 

@@ -14,19 +14,20 @@ import torch
 from torch import Tensor
 
 from camfast.ops.forms import (
-    DTYPES,
     FORMS,
     GAINS,
+    IMAGE_DTYPES,
     RECTIFY,
     FusedCam,
     Gain,
     Rectify,
+    RunningMax,
     map_dtype,
 )
 
 _Number = TypeVar("_Number", int, float)
 
-_DTYPE_CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
+_DTYPE_CODES = {dtype: code for code, dtype in enumerate(IMAGE_DTYPES)}  # the floats come first
 _RECTIFY_CODES = {name: code for code, name in enumerate(RECTIFY)}
 _GAIN_CODES = {name: code for code, name in enumerate(GAINS)}
 _WEIGHTED = [name for name, form in FORMS.items() if form.weighted]
@@ -160,6 +161,52 @@ def gaussian_upsample(
     return out
 
 
+def overlay(
+    image: Tensor,
+    heat: Tensor,
+    table: Tensor,
+    low: float | Tensor,
+    high: float | Tensor,
+    alpha: float,
+    sigma: Sequence[float] | None,
+    black: float,
+    white: float,
+    out: Tensor | None = None,
+) -> Tensor:
+    """See `camfast.ops.overlay`."""
+    pixels, cells, colors = image.resolve_neg().contiguous(), heat.resolve_neg().contiguous(), table.contiguous()
+    size = image.shape[1:3]
+    if out is None:
+        out = image.new_empty((image.shape[0], *size, 3), dtype=torch.uint8)
+    _kernels().overlay(
+        _DTYPE_CODES[image.dtype], image.shape[0], *size, 3 if image.ndim == 4 else 1, pixels.data_ptr(),
+        _DTYPE_CODES[heat.dtype], *heat.shape[1:], cells.data_ptr(), colors.data_ptr(), float(low), float(high),
+        alpha, *(sigma or (0.0, 0.0)), black, white, out.data_ptr(), out.stride(0), torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+def running_max(
+    values: Tensor, index: Tensor, candidate: Tensor, unit: int | Tensor, out: RunningMax | None = None
+) -> RunningMax:
+    """See `camfast.ops.running_max`."""
+    if out is None:
+        out = RunningMax(
+            values.new_empty(values.shape),
+            index.new_empty(index.shape),
+        )
+    planes = [_by_sample(tensor) for tensor in (values, index, candidate)]
+    units = unit.to(torch.int32).expand(len(values)).contiguous() if isinstance(unit, Tensor) else None
+    operands = (number for plane in planes for number in (plane.data_ptr(), plane.stride(0)))
+    _kernels().running_max(
+        _DTYPE_CODES[candidate.dtype], *planes[0].shape, *operands,
+        0 if units is None else units.data_ptr(), 0 if units is not None else unit,
+        out.values.data_ptr(), out.values.stride(0), out.index.data_ptr(), out.index.stride(0),
+        torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
 def _kernels() -> ModuleType:
     loaded = _load()
     assert isinstance(loaded, ModuleType)  # dispatch asks load_failure() first
@@ -170,6 +217,12 @@ def _by_position(activations: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor
     """A as (N, C, P) and G as (T, N, C, P): views where the spatial axes collapse into one stride, else copies."""
     A, G = activations.resolve_neg().flatten(2), gradients.resolve_neg()
     return A, G.flatten(3) if gradients.ndim > activations.ndim else G.flatten(2).unsqueeze(0)
+
+
+def _by_sample(tensor: Tensor) -> Tensor:
+    """(N, *S) as (N, P) with adjacent positions: a view where it can be, else a copy."""
+    rows = tensor.resolve_neg().reshape(tensor.shape[0], math.prod(tensor.shape[1:]))
+    return rows if rows.stride(1) == 1 or rows.shape[1] <= 1 else rows.contiguous()
 
 
 def _lead(activations: Tensor, gradients: Tensor) -> tuple[int, ...]:

@@ -78,7 +78,7 @@ def overlay(
     --------
     >>> image = torch.tensor([[[0, 128, 255]]], dtype=torch.uint8)
     >>> heat = torch.tensor([[[0.0, 1.0, 2.0]]])
-    >>> camfast.ops.overlay(image, heat, low=0.0, high=2.0, colormap="hot", alpha=1.0, backend="torch")
+    >>> camfast.ops.overlay(image, heat, low=0.0, high=2.0, colormap="hot", alpha=1.0)
     tensor([[[[  0,   0,   0],
               [255,  86,   0],
               [255, 255, 255]]]], dtype=torch.uint8)

@@ -61,7 +61,7 @@ def running_max(
     Examples
     --------
     >>> values, index = torch.tensor([[1.0, 5.0]]), torch.tensor([[0, 0]], dtype=torch.int32)
-    >>> camfast.ops.running_max(values, index, torch.tensor([[2.0, 5.0]]), 7, backend="torch")
+    >>> camfast.ops.running_max(values, index, torch.tensor([[2.0, 5.0]]), 7)
     RunningMax(values=tensor([[2., 5.]]), index=tensor([[7, 0]], dtype=torch.int32))
     """
     if out is not None and (isinstance(out, Tensor) or [isinstance(tensor, Tensor) for tensor in out] != [True, True]):

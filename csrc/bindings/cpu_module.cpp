@@ -10,7 +10,9 @@
 #include "camfast/fused_cam.h"
 #include "camfast/gaussian_upsample.h"
 #include "camfast/linear_upsample.h"
+#include "camfast/overlay.h"
 #include "camfast/product_sum.h"
+#include "camfast/running_max.h"
 #include "camfast/weighted_sum.h"
 #include "cpu/isa.h"
 
@@ -162,6 +164,47 @@ void gaussian_upsample(int dtype, Int m, Int d0, Int d1, Int d2, Address grid, I
     });
 }
 
+void overlay(int image_dtype, Int n, Int h, Int w, Int channels, Address image, int dtype, Int d0, Int d1,
+             Address heat, Address table, double low, double high, double alpha, double sigma0, double sigma1,
+             double black, double white, Address out, Int out_sn, int threads) {
+    call(3 * n * h * w, [&] {
+        const View pixels{pointer(image),
+                          static_cast<DType>(image_dtype),
+                          channels == 1 ? 3 : 4,
+                          {n, h, w, channels},
+                          {h * w * channels, w * channels, channels, 1}};
+        const View cells{pointer(heat), static_cast<DType>(dtype), 3, {n, d0, d1}, {d0 * d1, d1, 1}};
+        const MutableView picture{mutable_pointer(out), DType::uint8, 4, {n, h, w, 3}, {out_sn, 3 * w, 3, 1}};
+        const camfast::Shading shading{static_cast<const std::uint8_t*>(pointer(table)),
+                                       low,
+                                       high,
+                                       alpha,
+                                       black,
+                                       white,
+                                       {sigma0, sigma1}};
+        return camfast::overlay(pixels, cells, shading, picture, threads);
+    });
+}
+
+void running_max(int dtype, Int n, Int p, Address values, Int values_sn, Address index, Int index_sn,
+                 Address candidate, Int candidate_sn, Address units, std::int32_t unit, Address values_out,
+                 Int values_out_sn, Address index_out, Int index_out_sn, int threads) {
+    call(n * p, [&] {
+        const auto plane = [&](Address data, DType type, Int stride) {
+            return View{pointer(data), type, 2, {n, p}, {stride, 1}};
+        };
+        const auto output = [&](Address data, DType type, Int stride) {
+            return MutableView{mutable_pointer(data), type, 2, {n, p}, {stride, 1}};
+        };
+        const View which{units ? pointer(units) : &unit, DType::int32, 1, {n}, {units ? 1 : 0}};
+        return camfast::running_max(plane(values, results(dtype), values_sn),
+                                    plane(index, DType::int32, index_sn),
+                                    plane(candidate, static_cast<DType>(dtype), candidate_sn), which,
+                                    output(values_out, results(dtype), values_out_sn),
+                                    output(index_out, DType::int32, index_out_sn), threads);
+    });
+}
+
 py::list supported_isas() {
     py::list names;
     for (int i = 0; i < camfast::cpu::kIsas; ++i)
@@ -202,6 +245,14 @@ PYBIND11_MODULE(_C, module) {
                arg("d2"), arg("grid"), arg("o0"), arg("o1"), arg("o2"), arg("sigma0"), arg("sigma1"),
                arg("sigma2"), arg("gain"), arg("start0"), arg("start1"), arg("start2"), arg("step0"),
                arg("step1"), arg("step2"), arg("out"), arg("threads"));
+    module.def("overlay", overlay, arg("image_dtype"), arg("n"), arg("h"), arg("w"), arg("channels"),
+               arg("image"), arg("dtype"), arg("d0"), arg("d1"), arg("heat"), arg("table"), arg("low"),
+               arg("high"), arg("alpha"), arg("sigma0"), arg("sigma1"), arg("black"), arg("white"),
+               arg("out"), arg("out_sn"), arg("threads"));
+    module.def("running_max", running_max, arg("dtype"), arg("n"), arg("p"), arg("values"), arg("values_sn"),
+               arg("index"), arg("index_sn"), arg("candidate"), arg("candidate_sn"), arg("units"),
+               arg("unit"), arg("values_out"), arg("values_out_sn"), arg("index_out"), arg("index_out_sn"),
+               arg("threads"));
     module.def("isa", [] { return camfast::cpu::isa_name(camfast::cpu::chosen().isa); });
     module.def("supported_isas", supported_isas);
 }

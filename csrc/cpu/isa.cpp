@@ -35,7 +35,9 @@ Chosen choose() noexcept {
 #define CAMFAST_FILL(isa)                 \
     isa::fill_channel_sums(result.table); \
     isa::fill_map_sums(result.table);     \
+    isa::fill_overlay(result.table);      \
     isa::fill_pack(result.table);         \
+    isa::fill_running_max(result.table);  \
     isa::fill_upsample(result.table)
         case Isa::avx512: CAMFAST_FILL(avx512); break;
         case Isa::avx2: CAMFAST_FILL(avx2); break;

@@ -7,10 +7,11 @@
 namespace camfast::cpu {
 namespace {
 
+constexpr const char* kFloats = "is not float32 (0), float64 (1), bfloat16 (2) or float16 (3)";
+
 template <class AnyView>
 Status check_view(const char* name, const AnyView& view, int rank) noexcept {
-    if (element_size(view.dtype) == 0)
-        return invalid(name, "unknown dtype; it is float32 (0), float64 (1), bfloat16 (2) or float16 (3)");
+    if (element_size(view.dtype) == 0) return invalid(name, "has an unknown dtype");
     if (view.rank != rank) return invalid(name, "has the wrong number of axes");
     std::int64_t bytes = element_size(view.dtype);
     bool empty = false;
@@ -37,8 +38,12 @@ void choose_layout(Problem& problem) noexcept {
 
 }  // namespace
 
-Status check_input(const char* name, const View& view, int rank) noexcept {
+Status check_shape(const char* name, const View& view, int rank) noexcept {
     return check_view(name, view, rank);
+}
+
+Status check_input(const char* name, const View& view, int rank) noexcept {
+    return is_float(view.dtype) ? check_view(name, view, rank) : invalid(name, kFloats);
 }
 
 Status check_output(const char* name, const MutableView& view, DType dtype,

@@ -90,8 +90,19 @@ Status make_problem(const View& activations, const View* gradients, std::int64_t
 Status check_output(const char* name, const MutableView& view, DType dtype,
                     const std::int64_t (&sizes)[3]) noexcept;
 
-/// Rank, sizes, dtype and address of an input.
+/// Rank, sizes and address of an array.
+Status check_shape(const char* name, const View& view, int rank) noexcept;
+
+/// The same for an input, whose dtype is a float.
 Status check_input(const char* name, const View& view, int rank) noexcept;
+
+/// An output as something to be checked.
+inline View as_input(const MutableView& view) noexcept {
+    View input{view.data, view.dtype, view.rank, {}, {}};
+    std::copy_n(view.sizes, kMaxRank, input.sizes);
+    std::copy_n(view.strides, kMaxRank, input.strides);
+    return input;
+}
 
 constexpr Status invalid(const char* argument, const char* message) noexcept {
     return {StatusCode::invalid_argument, argument, message};

@@ -202,10 +202,7 @@ Status upsample_views(const View& grid, const MutableView& maps, Upsampling& ups
                       int threads) noexcept {
     if (const Status status = chosen().status; !status.ok()) return status;
     if (const Status status = check_input("grid", grid, 4); !status.ok()) return status;
-    const View out{maps.data, maps.dtype, maps.rank, {}, {}};
-    View checked = out;
-    std::copy_n(maps.sizes, kMaxRank, checked.sizes);
-    if (const Status status = check_input("out", checked, 4); !status.ok()) return status;
+    if (const Status status = check_input("out", as_input(maps), 4); !status.ok()) return status;
     if (maps.dtype != accumulator(grid.dtype))
         return invalid("out", "is float64 for float64 grids, float32 for all others");
     if (maps.sizes[0] != grid.sizes[0]) return invalid("out", "has another number of maps than grid");

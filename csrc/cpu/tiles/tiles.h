@@ -46,6 +46,22 @@ struct LayoutKernels {
     void (*add_products[3])(Tile a, Tile g, std::int64_t channels, std::int64_t positions, double* sum);
 };
 
+/// What a picture's pixels are painted with.
+struct Paint {
+    std::uint32_t colors[256];  ///< red in the low byte, then green, then blue
+    float alpha;
+    /// The image's part of a pixel is (level - black) * scale, cut to 0 ... brightest.
+    float black, scale, brightest;
+    double exact_black, exact_scale;
+};
+
+/// A row of n pixels: shade 0 is the first colour, 255 the last; image gray, or red, green and blue.
+using PaintRow = void (*)(const float* shade, const void* image, const Paint& paint, std::int64_t n,
+                          std::uint8_t* out);
+struct PaintKernels {
+    PaintRow gray, rgb;
+};
+
 /// Loops for one element type T; results are of type R: float, or double for double.
 struct TileKernels {
     LayoutKernels layout[2];  ///< by Adjacent
@@ -62,18 +78,27 @@ struct TileKernels {
     /// out[x] = sum_t weight[t] lines[t][x]; all of type R
     void (*combine_lines)(const void* const* lines, const void* weight, std::int64_t taps, std::int64_t n,
                           void* out);
+    /// out[i] = (heat[i] - low) * scale; 0 for a scale of 0, unless heat[i] is NaN
+    void (*shade_line)(const void* heat, double low, double scale, std::int64_t n, float* out);
+    /// (values, index)_out[i] = candidate[i] > values[i], or NaN first, ? (candidate[i], unit) : (values,
+    /// index)[i]; candidate of type T, values of type R, and the outputs may be the inputs
+    void (*keep_larger)(const void* values, const std::int32_t* index, const void* candidate,
+                        std::int32_t unit, std::int64_t n, void* values_out, std::int32_t* index_out);
 };
 
 /// Kernels by DType.
 struct TileTable {
     TileKernels kernels[4];
+    PaintKernels paint[6];
 };
 
 #define CAMFAST_DECLARE_ISA(isa)                 \
     namespace isa {                              \
     void fill_channel_sums(TileTable&) noexcept; \
     void fill_map_sums(TileTable&) noexcept;     \
+    void fill_overlay(TileTable&) noexcept;      \
     void fill_pack(TileTable&) noexcept;         \
+    void fill_running_max(TileTable&) noexcept;  \
     void fill_upsample(TileTable&) noexcept;     \
     }
 CAMFAST_DECLARE_ISA(baseline)

@@ -5,17 +5,35 @@
 
 namespace camfast {
 
-/// Element types; the numbers are part of the Python binding.
-enum class DType : int { float32 = 0, float64 = 1, bfloat16 = 2, float16 = 3 };
+/// Element types; the numbers are part of the Python binding. Integers are those of images and of indices.
+enum class DType : int {
+    float32 = 0,
+    float64 = 1,
+    bfloat16 = 2,
+    float16 = 3,
+    uint8 = 4,
+    uint16 = 5,
+    int32 = 6
+};
 
 constexpr int kMaxRank = 4;
 
 /// Bytes of one element, 0 for an unknown type.
 constexpr std::int64_t element_size(DType dtype) noexcept {
-    return dtype == DType::float32                               ? 4
-           : dtype == DType::float64                             ? 8
-           : dtype == DType::bfloat16 || dtype == DType::float16 ? 2
-                                                                 : 0;
+    switch (dtype) {
+        case DType::float64: return 8;
+        case DType::float32:
+        case DType::int32: return 4;
+        case DType::bfloat16:
+        case DType::float16:
+        case DType::uint16: return 2;
+        case DType::uint8: return 1;
+    }
+    return 0;
+}
+
+constexpr bool is_float(DType dtype) noexcept {
+    return dtype >= DType::float32 && dtype <= DType::float16;
 }
 
 /// Type in which results come out: float64 for float64, float32 for all others.

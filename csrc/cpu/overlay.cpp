@@ -1,0 +1,180 @@
+#include "camfast/overlay.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <new>
+
+#include "cpu/axis.h"
+#include "cpu/buffer.h"
+#include "cpu/isa.h"
+#include "cpu/parallel.h"
+#include "cpu/passes.h"
+
+namespace camfast::cpu {
+namespace {
+
+/// Rows of the picture that a task makes: enough to be worth expanding the rows of the heat that they share.
+constexpr std::int64_t kBlockRows = 64;
+
+Paint make_paint(const Shading& shading) noexcept {
+    Paint paint;
+    for (int i = 0; i < 256; ++i) {
+        const std::uint8_t* const rgb = shading.table + 3 * i;
+        paint.colors[i] = static_cast<std::uint32_t>(rgb[0] | rgb[1] << 8 | rgb[2] << 16);
+    }
+    paint.exact_black = shading.black;
+    paint.exact_scale = 255 * (1 - shading.alpha) / (shading.white - shading.black);
+    paint.alpha = static_cast<float>(shading.alpha);
+    paint.black = static_cast<float>(paint.exact_black);
+    paint.scale = static_cast<float>(paint.exact_scale);
+    paint.brightest = static_cast<float>(255 * (1 - shading.alpha));
+    return paint;
+}
+
+/// The heat of a sample in shades (255 is the last colour), x expanded where a block of rows needs it, then
+/// for each row of the picture y, and the colours.
+class Picture {
+public:
+    Picture(const View& image, const View& heat, const Shading& shading, const MutableView& out,
+            const Axis& y, const Axis& x) noexcept
+        : image_(static_cast<const char*>(image.data)),
+          heat_(static_cast<const char*>(heat.data)),
+          out_(static_cast<char*>(out.data)),
+          out_stride_(out.strides[0]),
+          y_(y),
+          x_(x),
+          pixel_bytes_(element_size(image.dtype) * (image.rank == 4 ? 3 : 1)),
+          cell_bytes_(element_size(heat.dtype)),
+          tiles_(chosen().table.kernels[static_cast<int>(DType::float32)]),
+          shade_line_(chosen().table.kernels[static_cast<int>(heat.dtype)].shade_line),
+          paint_row_(image.rank == 4 ? chosen().table.paint[static_cast<int>(image.dtype)].rgb
+                                     : chosen().table.paint[static_cast<int>(image.dtype)].gray),
+          low_(shading.low),
+          scale_(shading.low == shading.high ? 0 : 255 / (shading.high - shading.low)),
+          paint_(make_paint(shading)) {}
+
+    Status run(std::int64_t samples, int threads) const noexcept {
+        const std::int64_t blocks = ceil_div(y_.out, kBlockRows);
+        std::atomic<bool> failed{false};
+        parallel_for(samples * blocks, useful_threads(samples * y_.out * x_.out, threads),
+                     [&](std::int64_t item) {
+                         const std::int64_t row = item % blocks * kBlockRows;
+                         if (!run_block(item / blocks, {row, std::min(row + kBlockRows, y_.out)}))
+                             failed = true;
+                     });
+        return failed ? out_of_memory() : Status{};
+    }
+
+private:
+    /// Rows of the heat that rows of the picture are made of.
+    Range cells_of(Range rows) const noexcept {
+        if (y_.identity) return rows;
+        const auto first = y_.index.begin() + rows.begin * y_.taps;
+        const auto [low, high] = std::minmax_element(first, first + rows.size() * y_.taps);
+        return {*low, *high + 1};
+    }
+
+    bool run_block(std::int64_t sample, Range rows) const noexcept {
+        const Range cells = cells_of(rows);
+        const std::int64_t width = x_.out;
+        const Buffer space(static_cast<std::size_t>(cells.size() * width + x_.in + width) * sizeof(float) +
+                           static_cast<std::size_t>(y_.taps) * sizeof(void*));
+        if (!space) return false;
+        auto** const lines = space.as<const void*>();
+        auto* const expanded = reinterpret_cast<float*>(lines + y_.taps);
+        float* const shades = expanded + cells.size() * width;
+        float* const row_shades = shades + x_.in;
+        for (std::int64_t cell = cells.begin; cell < cells.end; ++cell) {
+            float* const target = expanded + (cell - cells.begin) * width;
+            const char* const line = heat_ + (sample * y_.in + cell) * x_.in * cell_bytes_;
+            shade_line_(line, low_, scale_, x_.in, x_.identity ? target : shades);
+            if (!x_.identity)
+                tiles_.expand_line(shades, x_.index_by_tap.data(), x_.weight_by_tap(DType::float32, 0),
+                                   x_.taps, width, width, target);
+        }
+        for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+            const float* shade = expanded + (row - cells.begin) * width;
+            if (!y_.identity) {
+                for (std::int64_t t = 0; t < y_.taps; ++t)
+                    lines[t] = expanded +
+                               (y_.index[static_cast<std::size_t>(row * y_.taps + t)] - cells.begin) * width;
+                tiles_.combine_lines(lines, y_.weight(DType::float32, row), y_.taps, width, row_shades);
+                shade = row_shades;
+            }
+            const std::int64_t position = row * width;
+            paint_row_(shade, image_ + (sample * y_.out * width + position) * pixel_bytes_, paint_, width,
+                       reinterpret_cast<std::uint8_t*>(out_ + sample * out_stride_ + 3 * position));
+        }
+        return true;
+    }
+
+    const char* image_;
+    const char* heat_;
+    char* out_;
+    std::int64_t out_stride_;
+    const Axis &y_, &x_;
+    std::int64_t pixel_bytes_, cell_bytes_;
+    const TileKernels& tiles_;
+    decltype(TileKernels::shade_line) shade_line_;
+    PaintRow paint_row_;
+    double low_, scale_;
+    Paint paint_;
+};
+
+Status check(const View& image, const View& heat, const Shading& shading, const View& out) noexcept {
+    if (const Status status = check_shape("image", image, image.rank == 4 ? 4 : 3); !status.ok())
+        return status;
+    if (!is_float(image.dtype) && image.dtype != DType::uint8 && image.dtype != DType::uint16)
+        return invalid("image", "is neither uint8 nor uint16 nor a float");
+    if (image.rank == 4 && image.sizes[3] != 3)
+        return invalid("image", "has a last axis that isn't red, green, blue");
+    if (const Status status = check_input("heat", heat, 3); !status.ok()) return status;
+    if (const Status status = check_shape("out", out, 4); !status.ok()) return status;
+    if (out.dtype != DType::uint8) return invalid("out", "is not uint8");
+    for (int i = 0; i < 3; ++i) {
+        if (i > 0 && (image.sizes[i] < 1 || image.sizes[i] > INT32_MAX))
+            return invalid("image", "needs 1 ... 2^31 - 1 pixels along each axis");
+        if (i > 0 && (heat.sizes[i] < 1 || heat.sizes[i] > INT32_MAX))
+            return invalid("heat", "needs 1 ... 2^31 - 1 cells along each axis");
+        if (out.sizes[i] != image.sizes[i]) return invalid("out", "has other sizes than image");
+    }
+    if (out.sizes[3] != 3) return invalid("out", "has a last axis that isn't red, green, blue");
+    if (heat.sizes[0] != image.sizes[0]) return invalid("heat", "has another number of samples than image");
+    if (!shading.table) return invalid("table", "is a null pointer");
+    if (!(shading.alpha >= 0 && shading.alpha <= 1)) return invalid("alpha", "is not between 0 and 1");
+    if (!std::isfinite(shading.black) || !std::isfinite(shading.white) || shading.black == shading.white)
+        return invalid("black", "and white are not two different finite levels");
+    for (const double sigma : shading.sigma)
+        if (!std::isfinite(sigma) || sigma < 0) return invalid("sigma", "is not finite and 0 or more");
+    if ((shading.sigma[0] > 0) != (shading.sigma[1] > 0))
+        return invalid("sigma", "is 0 for one axis and not for the other");
+    return {};
+}
+
+std::shared_ptr<const Axis> axis_of(std::int64_t cells, std::int64_t pixels, double sigma) {
+    if (!(sigma > 0)) return linear_axis(cells, pixels);
+    const double step = static_cast<double>(pixels) / static_cast<double>(cells);
+    return gaussian_axis(cells, pixels, {sigma, step / 2 - 0.5, step}, Gain::average);
+}
+
+}  // namespace
+}  // namespace camfast::cpu
+
+namespace camfast {
+
+Status overlay(const View& image, const View& heat, const Shading& shading, const MutableView& out,
+               int threads) noexcept {
+    using namespace cpu;
+    if (const Status status = chosen().status; !status.ok()) return status;
+    if (const Status status = check(image, heat, shading, as_input(out)); !status.ok()) return status;
+    try {
+        const auto y = axis_of(heat.sizes[1], image.sizes[1], shading.sigma[0]);
+        const auto x = axis_of(heat.sizes[2], image.sizes[2], shading.sigma[1]);
+        return Picture(image, heat, shading, out, *y, *x).run(image.sizes[0], threads);
+    } catch (const std::bad_alloc&) {
+        return out_of_memory();
+    }
+}
+
+}  // namespace camfast

@@ -1,0 +1,33 @@
+/// A map in colour over its image.
+#pragma once
+
+#include <cstdint>
+
+#include "camfast/status.h"
+#include "camfast/view.h"
+
+namespace camfast {
+
+/// How a map is coloured, and laid over its image.
+struct Shading {
+    const std::uint8_t* table = nullptr;  ///< (256, 3) red, green, blue
+    double low = 0.0, high = 1.0;         ///< values of the heat at both ends of the table
+    double alpha = 0.5;                   ///< opacity of the colours, 0 ... 1
+    double black = 0.0, white = 1.0;      ///< levels of the image, different
+    double sigma[2] = {0.0, 0.0};         ///< of y and x, in pixels; both 0: linear upsampling
+};
+
+/// With u the heat upsampled to the image (linearly, or by Gaussians of gain "average" with centres that tile
+/// the image), t = clip((u - low) / (high - low), 0, 1) (0 where low = high) and
+/// v = 255 clip((image - black) / (white - black), 0, 1): out = round(v + (table[round(255 t)] - v) alpha).
+/// A pixel whose t is NaN is magenta, one whose image is NaN counts as black.
+///
+/// \param image    (N, H, W) or (N, H, W, 3) contiguous; uint8, uint16, or any float.
+/// \param heat     (N, h, w) contiguous; any float.
+/// \param shading  all numbers finite, but for low and high.
+/// \param out      (N, H, W, 3) uint8; all but the first axis contiguous. Must not overlap an input.
+/// \param threads  upper bound of the threads used; the bits of the result do not depend on it.
+Status overlay(const View& image, const View& heat, const Shading& shading, const MutableView& out,
+               int threads) noexcept;
+
+}  // namespace camfast
