@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-SOURCES := setup.py CMakeLists.txt $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name CMakeLists.txt)
+SOURCES := setup.py CMakeLists.txt $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu*' -o -name CMakeLists.txt)
 PYTHON_FILES := camfast tests bench examples setup.py
 
 .PHONY: help tools build demo test lint format types cpp-test parity bench bench-quick release-check clean
@@ -46,12 +46,12 @@ test: build      ## every test that needs minutes at most
 lint: build      ## ruff and clang-format, nothing changed
 	$(BIN)/ruff check $(PYTHON_FILES)
 	$(BIN)/ruff format --check $(PYTHON_FILES)
-	find csrc -name '*.h' -o -name '*.cpp' | xargs $(BIN)/clang-format --dry-run --Werror
+	find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu*' | xargs $(BIN)/clang-format --dry-run --Werror
 
 format: build    ## ruff and clang-format, files rewritten
 	$(BIN)/ruff check --fix $(PYTHON_FILES)
 	$(BIN)/ruff format $(PYTHON_FILES)
-	find csrc -name '*.h' -o -name '*.cpp' | xargs $(BIN)/clang-format -i
+	find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu*' | xargs $(BIN)/clang-format -i
 
 types: build     ## mypy, strict
 	$(BIN)/mypy

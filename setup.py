@@ -1,6 +1,7 @@
-"""Build of the native extension; everything else stands in pyproject.toml."""
+"""Build of the native extensions; everything else stands in pyproject.toml."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +10,15 @@ import pybind11
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
+# camfast._C_cuda is built where nvcc is, unless CAMFAST_CUDA=0 says otherwise.
+CUDA = os.environ.get("CAMFAST_CUDA") != "0" and shutil.which("nvcc") is not None
+
 
 class CMakeBuild(build_ext):
-    """Builds camfast._C with CMake in a folder that persists, so a rebuild compiles what changed only."""
+    """Builds the extensions with CMake in a folder that persists, so a rebuild compiles what changed only."""
 
     def build_extension(self, ext: Extension) -> None:
-        """Configure and build the CMake project, and put the module where setuptools expects it."""
+        """Configure and build the CMake project, and put its module where setuptools expects it."""
         root = Path(__file__).parent.resolve()
         target = Path(self.get_ext_fullpath(ext.name)).resolve()
         build = root / "build" / f"cmake-{sys.implementation.cache_tag}"
@@ -24,10 +28,12 @@ class CMakeBuild(build_ext):
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
             f"-DCAMFAST_PYTHON_OUTPUT={target.parent}",
+            f"-DCAMFAST_CUDA={'ON' if CUDA else 'OFF'}",
             *os.environ.get("CMAKE_ARGS", "").split(),
         ]  # fmt: skip
         subprocess.run(configure, check=True)
-        subprocess.run(["cmake", "--build", str(build)], check=True)
+        subprocess.run(["cmake", "--build", str(build), "--target", ext.name.rpartition(".")[2]], check=True)
 
 
-setup(ext_modules=[Extension("camfast._C", sources=[])], cmdclass={"build_ext": CMakeBuild})
+NAMES = ["camfast._C", "camfast._C_cuda"] if CUDA else ["camfast._C"]
+setup(ext_modules=[Extension(name, sources=[]) for name in NAMES], cmdclass={"build_ext": CMakeBuild})

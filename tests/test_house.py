@@ -20,7 +20,7 @@ PACKAGE = ROOT / "camfast"
 ORDER = (
     {"errors", "_interrupt", "_version"},
     {"_extras"},
-    {"_C", "kernels"},
+    {"_C", "_C_cuda", "kernels"},
     {"ops"},
     {"layers"},
     {"guards", "recorder", "gradients", "methods", "upsample", "regions"},
@@ -35,7 +35,7 @@ ORDER = (
 ASIDE = {"models", "simulate"}
 WITHIN_OPS = (
     {"forms"},
-    {"bands", "preference"},
+    {"bands", "operands", "preference"},
     {"checks", "reference", "native"},
     {"cuda", "triton", "colormaps"},
     {"dispatch"},

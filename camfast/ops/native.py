@@ -8,34 +8,22 @@ import importlib
 import math
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from camfast.ops.forms import (
-    FORMS,
-    GAINS,
-    IMAGE_DTYPES,
-    RECTIFY,
-    FusedCam,
-    Gain,
-    Rectify,
-    RunningMax,
-    map_dtype,
+from camfast.ops.forms import FusedCam, Gain, Rectify, RunningMax, map_dtype
+from camfast.ops.operands import (
+    DTYPE_CODES,
+    GAIN_CODES,
+    METHOD_CODES,
+    RECTIFY_CODES,
+    by_position,
+    lead,
+    lead_strides,
+    pad,
+    pair,
 )
-
-_Number = TypeVar("_Number", int, float)
-
-_DTYPE_CODES = {dtype: code for code, dtype in enumerate(IMAGE_DTYPES)}  # the floats come first
-_RECTIFY_CODES = {name: code for code, name in enumerate(RECTIFY)}
-_GAIN_CODES = {name: code for code, name in enumerate(GAINS)}
-_WEIGHTED = [name for name, form in FORMS.items() if form.weighted]
-# the weighted methods first, in their order, then the products by their rectification
-_METHOD_CODES = {
-    name: _WEIGHTED.index(name) if form.rectify is None else len(_WEIGHTED) + _RECTIFY_CODES[form.rectify]
-    for name, form in FORMS.items()
-}
 
 
 @functools.cache
@@ -59,14 +47,14 @@ def instruction_set() -> str:
 
 def channel_weights(activations: Tensor, gradients: Tensor, method: str, out: Tensor | None = None) -> Tensor:
     """See `camfast.ops.channel_weights`."""
-    A, G = _by_position(activations, gradients)
+    A, G = by_position(activations, gradients)
     if out is None:
-        out = activations.new_empty((*_lead(activations, gradients), A.shape[1]), dtype=map_dtype(A.dtype))
+        out = activations.new_empty((*lead(activations, gradients), A.shape[1]), dtype=map_dtype(A.dtype))
     _kernels().channel_weights(
-        _METHOD_CODES[method],
-        *_pair(A, G),
+        METHOD_CODES[method],
+        *pair(A, G),
         out.data_ptr(),
-        *_lead_strides(out, 1),
+        *lead_strides(out, 1),
         0,
         torch.get_num_threads(),
     )
@@ -80,8 +68,8 @@ def weighted_sum(activations: Tensor, weights: Tensor, relu: bool, out: Tensor |
         out = activations.new_empty((*w.shape[:-1], *activations.shape[2:]), dtype=map_dtype(A.dtype))
     targets = w.shape[1] if w.ndim == 3 else 1
     _kernels().weighted_sum(
-        _DTYPE_CODES[A.dtype], targets, *A.shape, A.data_ptr(), *A.stride(), w.data_ptr(), relu,
-        out.data_ptr(), *_lead_strides(out, activations.ndim - 2), torch.get_num_threads(),
+        DTYPE_CODES[A.dtype], targets, *A.shape, A.data_ptr(), *A.stride(), w.data_ptr(), relu,
+        out.data_ptr(), *lead_strides(out, activations.ndim - 2), torch.get_num_threads(),
     )  # fmt: skip
     return out
 
@@ -90,13 +78,13 @@ def product_sum(
     activations: Tensor, gradients: Tensor, rectify: Rectify, relu: bool, out: Tensor | None = None
 ) -> Tensor:
     """See `camfast.ops.product_sum`."""
-    A, G = _by_position(activations, gradients)
+    A, G = by_position(activations, gradients)
     spatial = activations.shape[2:]
     if out is None:
-        out = activations.new_empty((*_lead(activations, gradients), *spatial), dtype=map_dtype(A.dtype))
+        out = activations.new_empty((*lead(activations, gradients), *spatial), dtype=map_dtype(A.dtype))
     _kernels().product_sum(
-        _RECTIFY_CODES[rectify], *_pair(A, G), relu,
-        out.data_ptr(), *_lead_strides(out, len(spatial)), torch.get_num_threads(),
+        RECTIFY_CODES[rectify], *pair(A, G), relu,
+        out.data_ptr(), *lead_strides(out, len(spatial)), torch.get_num_threads(),
     )  # fmt: skip
     return out
 
@@ -114,10 +102,10 @@ def fused_cam(
     out: FusedCam,
 ) -> FusedCam:
     """See `camfast.ops.fused_cam_parts`; ``out`` holds the tensors to write into."""
-    A, G = _by_position(activations, gradients)
+    A, G = by_position(activations, gradients)
     spatial = activations.shape[2:]
     rank = len(spatial)
-    weights = (0, 0, 0) if out.weights is None else (out.weights.data_ptr(), *_lead_strides(out.weights, 1))
+    weights = (0, 0, 0) if out.weights is None else (out.weights.data_ptr(), *lead_strides(out.weights, 1))
     flags = (
         out.ill_conditioned
     )  # bool has the bytes of the kernel's uint8; some targets of more want a place of their own
@@ -126,10 +114,10 @@ def fused_cam(
     upsample = 0 if size is None else 1 if sigma is None else 2
     sigma = sigma or (-1.0,) * rank
     _kernels().fused_cam(
-        _METHOD_CODES[method], relu, *_pair(A, G),
-        out.grid.data_ptr(), *_lead_strides(out.grid, rank), *weights, 0 if flags is None else flags.data_ptr(),
-        upsample, *_pad(spatial, 1), *_pad(size or spatial, 1), *_gaussian(sigma, gain, starts, steps),
-        out.maps.data_ptr() if upsample else 0, *_lead_strides(out.maps, rank), torch.get_num_threads(),
+        METHOD_CODES[method], relu, *pair(A, G),
+        out.grid.data_ptr(), *lead_strides(out.grid, rank), *weights, 0 if flags is None else flags.data_ptr(),
+        upsample, *pad(spatial, 1), *pad(size or spatial, 1), *_gaussian(sigma, gain, starts, steps),
+        out.maps.data_ptr() if upsample else 0, *lead_strides(out.maps, rank), torch.get_num_threads(),
     )  # fmt: skip
     if out.ill_conditioned is not None and flags is not None and flags is not out.ill_conditioned:
         out.ill_conditioned.copy_(flags)
@@ -139,7 +127,7 @@ def fused_cam(
 def linear_upsample(grid: Tensor, size: Sequence[int], out: Tensor | None = None) -> Tensor:
     """See `camfast.ops.linear_upsample`."""
     cells, out = _upsampling_operands(grid, size, out)
-    _kernels().linear_upsample(*_cells(cells, size), *_pad(size, 1), out.data_ptr(), torch.get_num_threads())
+    _kernels().linear_upsample(*_cells(cells, size), *pad(size, 1), out.data_ptr(), torch.get_num_threads())
     return out
 
 
@@ -155,7 +143,7 @@ def gaussian_upsample(
     """See `camfast.ops.gaussian_upsample`."""
     cells, out = _upsampling_operands(grid, size, out)
     _kernels().gaussian_upsample(
-        *_cells(cells, size), *_pad(size, 1), *_gaussian(sigma, gain, starts, steps),
+        *_cells(cells, size), *pad(size, 1), *_gaussian(sigma, gain, starts, steps),
         out.data_ptr(), torch.get_num_threads(),
     )  # fmt: skip
     return out
@@ -179,8 +167,8 @@ def overlay(
     if out is None:
         out = image.new_empty((image.shape[0], *size, 3), dtype=torch.uint8)
     _kernels().overlay(
-        _DTYPE_CODES[image.dtype], image.shape[0], *size, 3 if image.ndim == 4 else 1, pixels.data_ptr(),
-        _DTYPE_CODES[heat.dtype], *heat.shape[1:], cells.data_ptr(), colors.data_ptr(), float(low), float(high),
+        DTYPE_CODES[image.dtype], image.shape[0], *size, 3 if image.ndim == 4 else 1, pixels.data_ptr(),
+        DTYPE_CODES[heat.dtype], *heat.shape[1:], cells.data_ptr(), colors.data_ptr(), float(low), float(high),
         alpha, *(sigma or (0.0, 0.0)), black, white, out.data_ptr(), out.stride(0), torch.get_num_threads(),
     )  # fmt: skip
     return out
@@ -199,7 +187,7 @@ def running_max(
     units = unit.to(torch.int32).expand(len(values)).contiguous() if isinstance(unit, Tensor) else None
     operands = (number for plane in planes for number in (plane.data_ptr(), plane.stride(0)))
     _kernels().running_max(
-        _DTYPE_CODES[candidate.dtype], *planes[0].shape, *operands,
+        DTYPE_CODES[candidate.dtype], *planes[0].shape, *operands,
         0 if units is None else units.data_ptr(), 0 if units is not None else unit,
         out.values.data_ptr(), out.values.stride(0), out.index.data_ptr(), out.index.stride(0),
         torch.get_num_threads(),
@@ -213,31 +201,10 @@ def _kernels() -> ModuleType:
     return loaded
 
 
-def _by_position(activations: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
-    """A as (N, C, P) and G as (T, N, C, P): views where the spatial axes collapse into one stride, else copies."""
-    A, G = activations.resolve_neg().flatten(2), gradients.resolve_neg()
-    return A, G.flatten(3) if gradients.ndim > activations.ndim else G.flatten(2).unsqueeze(0)
-
-
 def _by_sample(tensor: Tensor) -> Tensor:
     """(N, *S) as (N, P) with adjacent positions: a view where it can be, else a copy."""
     rows = tensor.resolve_neg().reshape(tensor.shape[0], math.prod(tensor.shape[1:]))
     return rows if rows.stride(1) == 1 or rows.shape[1] <= 1 else rows.contiguous()
-
-
-def _lead(activations: Tensor, gradients: Tensor) -> tuple[int, ...]:
-    """Leading axes of the result: (N, T) where the gradients have an axis of targets, else (N,)."""
-    samples = activations.shape[0]
-    return (samples, gradients.shape[0]) if gradients.ndim > activations.ndim else (samples,)
-
-
-def _pair(A: Tensor, G: Tensor) -> tuple[int, ...]:
-    return (_DTYPE_CODES[A.dtype], *G.shape, A.data_ptr(), *A.stride(), G.data_ptr(), *G.stride())
-
-
-def _lead_strides(out: Tensor, rank: int) -> tuple[int, int]:
-    """Strides of samples and targets of (N, *rank axes) or (N, T, *rank axes)."""
-    return out.stride(0), out.stride(1) if out.ndim == rank + 2 else 0
 
 
 def _upsampling_operands(grid: Tensor, size: Sequence[int], out: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -252,14 +219,9 @@ def _cells(cells: Tensor, size: Sequence[int]) -> tuple[int, ...]:
     """Dtype, number of maps, the grid's axes and its address."""
     split = cells.ndim - len(size)
     shape = cells.shape
-    return (_DTYPE_CODES[cells.dtype], math.prod(shape[:split]), *_pad(shape[split:], 1), cells.data_ptr())
+    return (DTYPE_CODES[cells.dtype], math.prod(shape[:split]), *pad(shape[split:], 1), cells.data_ptr())
 
 
 def _gaussian(sigma: Sequence[float], gain: Gain, starts: Sequence[float], steps: Sequence[float]) -> tuple[float, ...]:
     """Sigma (negative: axis left alone), gain, first centre and step, each padded to three axes."""
-    return (*_pad(sigma, -1.0), _GAIN_CODES[gain], *_pad(starts, 0.0), *_pad(steps, 1.0))
-
-
-def _pad(values: Sequence[_Number], filler: _Number) -> tuple[_Number, ...]:
-    """Three values, one an axis, the missing leading axes filled."""
-    return (filler,) * (3 - len(values)) + tuple(values)
+    return (*pad(sigma, -1.0), GAIN_CODES[gain], *pad(starts, 0.0), *pad(steps, 1.0))

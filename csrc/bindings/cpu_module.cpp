@@ -2,10 +2,9 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
-#include <new>
 #include <optional>
-#include <string>
 
+#include "bindings/views.h"
 #include "camfast/channel_weights.h"
 #include "camfast/fused_cam.h"
 #include "camfast/gaussian_upsample.h"
@@ -20,30 +19,14 @@ namespace py = pybind11;
 
 namespace {
 
+using namespace camfast::bindings;
 using camfast::DType;
 using camfast::MutableView;
 using camfast::Status;
-using camfast::StatusCode;
 using camfast::View;
-using Int = std::int64_t;
-using Address = std::uintptr_t;
 
 /// Elements from which on a call takes long enough to let other Python threads run meanwhile.
 constexpr Int kReleaseElements = Int{1} << 17;
-
-std::string sentence(const Status& status) {
-    return std::string(status.argument) + ": " + status.message;
-}
-
-void raise_unless_ok(const Status& status) {
-    switch (status.code) {
-        case StatusCode::ok: return;
-        case StatusCode::out_of_memory: throw std::bad_alloc();
-        case StatusCode::unsupported: throw std::runtime_error(sentence(status));
-        case StatusCode::invalid_argument: break;
-    }
-    throw py::value_error(sentence(status));
-}
 
 /// Calls `function`, without the GIL where the work is large, and raises what it reports.
 template <class Function>
@@ -55,35 +38,6 @@ void call(Int elements, Function function) {
         status = function();
     }
     raise_unless_ok(status);
-}
-
-const void* pointer(Address address) {
-    return reinterpret_cast<const void*>(address);
-}
-void* mutable_pointer(Address address) {
-    return reinterpret_cast<void*>(address);
-}
-
-DType results(int dtype) {
-    return camfast::accumulator(static_cast<DType>(dtype));
-}
-
-View activations(int dtype, Int n, Int c, Int p, Address a, Int sn, Int sc, Int sp) {
-    return {pointer(a), static_cast<DType>(dtype), 3, {n, c, p}, {sn, sc, sp}};
-}
-
-View gradients(int dtype, Int t, Int n, Int c, Int p, Address g, Int st, Int sn, Int sc, Int sp) {
-    return {pointer(g), static_cast<DType>(dtype), 4, {t, n, c, p}, {st, sn, sc, sp}};
-}
-
-MutableView output(int dtype, Int n, Int t, Int last, Address out, Int sn, Int st) {
-    return {mutable_pointer(out), results(dtype), 3, {n, t, last}, {sn, st, 1}};
-}
-
-/// (M, a, b, c) contiguous.
-template <class AnyView, class Pointer>
-AnyView maps_view(Pointer data, DType dtype, Int m, Int a, Int b, Int c) {
-    return {data, dtype, 4, {m, a, b, c}, {a * b * c, b * c, c, 1}};
 }
 
 void channel_weights(int method, int dtype, Int t, Int n, Int c, Int p, Address a, Int a_sn, Int a_sc,

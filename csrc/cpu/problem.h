@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "arguments.h"
 #include "camfast/status.h"
 #include "camfast/view.h"
 #include "cpu/tiles/tiles.h"
@@ -15,10 +16,6 @@ struct Range {
     std::int64_t begin, end;
     std::int64_t size() const noexcept { return end - begin; }
 };
-
-inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept {
-    return (a + b - 1) / b;
-}
 
 /// (C, P) elements of one sample.
 struct Plane {
@@ -85,27 +82,5 @@ struct Output {
 
 Status make_problem(const View& activations, const View* gradients, std::int64_t targets,
                     Problem& problem) noexcept;
-
-/// `name`: (first, second, last) of dtype accumulator(`dtype`), stride 1 over the last.
-Status check_output(const char* name, const MutableView& view, DType dtype,
-                    const std::int64_t (&sizes)[3]) noexcept;
-
-/// Rank, sizes and address of an array.
-Status check_shape(const char* name, const View& view, int rank) noexcept;
-
-/// The same for an input, whose dtype is a float.
-Status check_input(const char* name, const View& view, int rank) noexcept;
-
-/// An output as something to be checked.
-inline View as_input(const MutableView& view) noexcept {
-    View input{view.data, view.dtype, view.rank, {}, {}};
-    std::copy_n(view.sizes, kMaxRank, input.sizes);
-    std::copy_n(view.strides, kMaxRank, input.strides);
-    return input;
-}
-
-constexpr Status invalid(const char* argument, const char* message) noexcept {
-    return {StatusCode::invalid_argument, argument, message};
-}
 
 }  // namespace camfast::cpu

@@ -1,0 +1,63 @@
+#include "arguments.h"
+
+#include <limits>
+
+namespace camfast {
+namespace {
+
+constexpr const char* kFloats = "is not float32 (0), float64 (1), bfloat16 (2) or float16 (3)";
+
+template <class AnyView>
+Status check_view(const char* name, const AnyView& view, int rank) noexcept {
+    if (element_size(view.dtype) == 0) return invalid(name, "has an unknown dtype");
+    if (view.rank != rank) return invalid(name, "has the wrong number of axes");
+    std::int64_t bytes = element_size(view.dtype);
+    bool empty = false;
+    for (int i = 0; i < rank; ++i) {
+        if (view.sizes[i] < 0) return invalid(name, "has a negative size");
+        empty |= view.sizes[i] == 0;
+    }
+    for (int i = 0; i < rank && !empty; ++i) {
+        if (view.sizes[i] > std::numeric_limits<std::int64_t>::max() / bytes)
+            return invalid(name, "has sizes whose product is no 64-bit number");
+        bytes *= view.sizes[i];
+    }
+    if (!empty && !view.data) return invalid(name, "is a null pointer, but not empty");
+    return {};
+}
+
+}  // namespace
+
+Status check_shape(const char* name, const View& view, int rank) noexcept {
+    return check_view(name, view, rank);
+}
+
+Status check_input(const char* name, const View& view, int rank) noexcept {
+    return is_float(view.dtype) ? check_view(name, view, rank) : invalid(name, kFloats);
+}
+
+Status check_output(const char* name, const MutableView& view, DType dtype,
+                    const std::int64_t (&sizes)[3]) noexcept {
+    if (const Status status = check_view(name, view, 3); !status.ok()) return status;
+    if (view.dtype != accumulator(dtype))
+        return invalid(name, "is float64 for float64 inputs, float32 for all others");
+    for (int i = 0; i < 3; ++i)
+        if (view.sizes[i] != sizes[i]) return invalid(name, "has sizes that do not fit the inputs");
+    if (view.strides[2] != 1 && sizes[2] > 1) return invalid(name, "has a last stride other than 1");
+    return {};
+}
+
+Status check_pair(const View& activations, const View* gradients, std::int64_t targets) noexcept {
+    if (const Status status = check_input("a", activations, 3); !status.ok()) return status;
+    if (!gradients) return {};
+    const View& a = activations;
+    const View& g = *gradients;
+    if (const Status status = check_input("g", g, 4); !status.ok()) return status;
+    if (g.dtype != a.dtype) return invalid("g", "has another dtype than a");
+    if (g.sizes[0] != targets || g.sizes[1] != a.sizes[0] || g.sizes[2] != a.sizes[1] ||
+        g.sizes[3] != a.sizes[2])
+        return invalid("g", "has sizes that do not fit a");
+    return {};
+}
+
+}  // namespace camfast

@@ -1,0 +1,69 @@
+#include "cuda/problem.h"
+
+#include <algorithm>
+
+namespace camfast::cuda {
+namespace {
+
+/// Bytes of one vector access of the kernels.
+constexpr std::int64_t kAlignment = 16;
+
+/// The strides that matter: axes of one element or none are never stepped along.
+Source source(const void* data, std::int64_t t, const std::int64_t* sizes,
+              const std::int64_t* strides) noexcept {
+    const auto stride = [&](int axis) { return sizes[axis] > 1 ? strides[axis] : 0; };
+    return {data, t, stride(0), stride(1), stride(2)};
+}
+
+/// Whether each row of `length` adjacent elements, `stride` being that of their axis, is whole aligned
+/// packets.
+bool packable(const Source& source, std::int64_t element, std::int64_t length, std::int64_t stride,
+              std::int64_t row_stride) noexcept {
+    const std::int64_t packet = kAlignment / element;
+    return stride == 1 && length % packet == 0 && source.t % packet == 0 && source.n % packet == 0 &&
+           row_stride % packet == 0 && reinterpret_cast<std::uintptr_t>(source.data) % kAlignment == 0;
+}
+
+}  // namespace
+
+Status make_problem(const View& activations, const View* gradients, std::int64_t targets,
+                    Problem& problem) noexcept {
+    if (const Status status = check_pair(activations, gradients, targets); !status.ok()) return status;
+    const View& a = activations;
+    problem = {};
+    problem.dtype = a.dtype;
+    problem.t = targets;
+    problem.n = a.sizes[0];
+    problem.c = a.sizes[1];
+    problem.p = a.sizes[2];
+    problem.activations = source(a.data, 0, a.sizes, a.strides);
+    if (gradients)
+        problem.gradients = source(gradients->data, targets > 1 ? gradients->strides[0] : 0,
+                                   gradients->sizes + 1, gradients->strides + 1);
+
+    const Source& g = gradients ? problem.gradients : problem.activations;
+    const Source& first = problem.activations;
+    const bool positions = problem.p == 1 || (first.p == 1 && g.p == 1);
+    const bool channels = first.c == 1 && g.c == 1;
+    problem.adjacent = !positions && channels ? Adjacent::channels : Adjacent::positions;
+    const std::int64_t element = element_size(a.dtype);
+    const auto whole = [&](const Source& source) {
+        return problem.adjacent == Adjacent::positions
+                   ? packable(source, element, problem.p, source.p, source.c)
+                   : packable(source, element, problem.c, source.c, source.p);
+    };
+    problem.packed = whole(first) && whole(g);
+    return {};
+}
+
+Status check_workspace(const Workspace& workspace, const WorkspaceSize& wanted) noexcept {
+    if (workspace.scratch_bytes < wanted.scratch_bytes || (wanted.scratch_bytes > 0 && !workspace.scratch))
+        return invalid("scratch", "is smaller than the op's workspace function asks for");
+    if (reinterpret_cast<std::uintptr_t>(workspace.scratch) % kAlignment != 0)
+        return invalid("scratch", "is not aligned to 16 bytes");
+    if (workspace.counter_count < wanted.counter_count || (wanted.counter_count > 0 && !workspace.counters))
+        return invalid("counters", "are fewer than the op's workspace function asks for");
+    return {};
+}
+
+}  // namespace camfast::cuda

@@ -1,0 +1,251 @@
+/// The emulated device: threads are contexts with stacks of their own, switched where they wait.
+#include <cuda_runtime.h>
+#include <ucontext.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace camfast::cuda {
+
+constexpr std::size_t kSharedBytes = 227 << 10;
+constexpr std::size_t kGuardBytes = 1 << 10;
+uint4 dynamic_shared_memory[(kSharedBytes + kGuardBytes) / sizeof(uint4)];
+
+}  // namespace camfast::cuda
+
+namespace emulation {
+
+namespace {
+
+using camfast::cuda::dynamic_shared_memory;
+using camfast::cuda::kGuardBytes;
+using camfast::cuda::kSharedBytes;
+
+constexpr std::size_t kStackBytes = 128 << 10;
+constexpr unsigned kMaxThreads = 1024;
+constexpr unsigned char kPoison = 0xff;  // NaN in every float type, -1 in every integer
+
+enum class State { ready, at_block_barrier, at_warp_barrier, finished };
+
+struct Thread {
+    ucontext_t context;
+    std::unique_ptr<char[]> stack;
+    uint3 index;
+    State state;
+    unsigned mask;  // of the warp barrier
+};
+
+struct Barrier {
+    unsigned waiting = 0;
+    const char* file = nullptr;
+    int line = 0;
+    int votes = 0, result = 0;
+};
+
+std::mutex mutex;
+std::vector<Thread> threads(kMaxThreads);
+std::uint64_t lanes[kMaxThreads];
+ucontext_t scheduler;
+unsigned current, live, count;
+Barrier barrier;
+void (*body)(void*);
+void* argument;
+std::string failure;  // of the launch that runs
+char message[512] = "";
+cudaError_t last_error = cudaSuccess;
+long launched = 0;
+std::uint64_t schedule = 1;
+
+std::uint64_t next_random() {
+    schedule ^= schedule << 13;
+    schedule ^= schedule >> 7;
+    schedule ^= schedule << 17;
+    return schedule;
+}
+
+void shuffle(std::vector<unsigned>& order) {
+    for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[next_random() % i]);
+}
+
+void wait(State state) {
+    threads[current].state = state;
+    swapcontext(&threads[current].context, &scheduler);
+}
+
+void release(State state, unsigned first, unsigned last) {
+    for (unsigned i = first; i < last; ++i)
+        if (threads[i].state == state) threads[i].state = State::ready;
+}
+
+void open_block_barrier() {
+    barrier.result = barrier.votes;
+    barrier.waiting = 0;
+    barrier.votes = 0;
+    release(State::at_block_barrier, 0, count);
+}
+
+void thread_main() {
+    body(argument);
+    threads[current].state = State::finished;
+    --live;
+    if (live > 0 && barrier.waiting == live)
+        open_block_barrier();  // a device counts those that have returned
+    swapcontext(&threads[current].context, &scheduler);
+}
+
+void start_thread(unsigned i, const dim3& size) {
+    Thread& thread = threads[i];
+    if (!thread.stack) thread.stack.reset(new char[kStackBytes]);
+    getcontext(&thread.context);
+    thread.context.uc_stack.ss_sp = thread.stack.get();
+    thread.context.uc_stack.ss_size = kStackBytes;
+    thread.context.uc_link = nullptr;
+    makecontext(&thread.context, thread_main, 0);
+    thread.index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
+    thread.state = State::ready;
+}
+
+std::string where(const Barrier& barrier) {
+    return std::string(barrier.file) + ":" + std::to_string(barrier.line);
+}
+
+void run_block(const cudaLaunchConfig_t& config, std::vector<unsigned>& order) {
+    auto* const shared = reinterpret_cast<unsigned char*>(dynamic_shared_memory);
+    std::memset(shared, kPoison, config.dynamicSmemBytes + kGuardBytes);
+    live = count;
+    barrier = {};
+    for (unsigned i = 0; i < count; ++i) start_thread(i, config.blockDim);
+    while (live > 0 && failure.empty()) {
+        shuffle(order);
+        bool progress = false;
+        for (const unsigned i : order) {
+            if (threads[i].state != State::ready) continue;
+            progress = true;
+            current = i;
+            threadIdx = threads[i].index;
+            swapcontext(&scheduler, &threads[i].context);
+            if (!failure.empty()) return;
+        }
+        if (!progress)
+            failure = "deadlock: some threads of a block wait for others that will not come" +
+                      (barrier.waiting ? " to the barrier at " + where(barrier)
+                                       : std::string(" to a warp's barrier"));
+    }
+    for (std::size_t i = 0; i < kGuardBytes; ++i)
+        if (shared[config.dynamicSmemBytes + i] != kPoison)
+            failure = "a kernel wrote past the shared memory that its launch asked for";
+}
+
+}  // namespace
+
+void wait_for_block(const char* file, int line) {
+    if (barrier.waiting == 0) {
+        barrier.file = file;
+        barrier.line = line;
+    } else if (barrier.line != line || std::strcmp(barrier.file, file) != 0) {
+        failure = "threads of a block wait at different barriers: " + where(barrier) + " and " + file + ":" +
+                  std::to_string(line);
+        swapcontext(&threads[current].context, &scheduler);
+    }
+    if (++barrier.waiting == live) {
+        open_block_barrier();
+        return;
+    }
+    wait(State::at_block_barrier);
+}
+
+int vote(bool predicate, const char* file, int line) {
+    barrier.votes += predicate;
+    wait_for_block(file, line);
+    const int result = barrier.result;
+    wait_for_block(file, line);  // nobody votes again before all have read
+    return result;
+}
+
+void wait_for_warp(unsigned mask) {
+    const unsigned first = current / warpSize * warpSize;
+    unsigned arrived = 1u << (current - first);
+    if (!(mask & arrived)) failure = "a lane waits for a mask of lanes that it is not part of";
+    for (unsigned i = first; i < std::min(first + warpSize, count); ++i)
+        if (threads[i].state == State::at_warp_barrier && threads[i].mask == mask)
+            arrived |= 1u << (i - first);
+    if (arrived == mask) {
+        for (unsigned i = first; i < std::min(first + warpSize, count); ++i)
+            if (threads[i].state == State::at_warp_barrier && threads[i].mask == mask)
+                threads[i].state = State::ready;
+        return;
+    }
+    threads[current].mask = mask;
+    wait(State::at_warp_barrier);
+}
+
+std::uint64_t& lane_value(int lane) {
+    return lanes[current / warpSize * warpSize + static_cast<unsigned>(lane)];
+}
+
+cudaError_t run(const cudaLaunchConfig_t& config, void (*kernel)(void*), void* parameters) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    count = config.blockDim.x * config.blockDim.y * config.blockDim.z;
+    if (count == 0 || count > kMaxThreads || config.dynamicSmemBytes > kSharedBytes)
+        return last_error = cudaErrorInvalidConfiguration;
+    ++launched;
+    failure.clear();
+    body = kernel;
+    argument = parameters;
+    blockDim = config.blockDim;
+    gridDim = config.gridDim;
+    std::vector<unsigned> order(count), blocks(config.gridDim.x);
+    std::iota(order.begin(), order.end(), 0u);
+    std::iota(blocks.begin(), blocks.end(), 0u);
+    shuffle(blocks);
+    for (const unsigned x : blocks)
+        for (unsigned y = 0; y < config.gridDim.y; ++y)
+            for (unsigned z = 0; z < config.gridDim.z && failure.empty(); ++z) {
+                blockIdx = {x, y, z};
+                run_block(config, order);
+            }
+    if (failure.empty()) return cudaSuccess;
+    std::snprintf(message, sizeof message, "%s", failure.c_str());
+    return last_error = cudaErrorLaunchFailure;
+}
+
+}  // namespace emulation
+
+cudaError_t cudaGetDevice(int* device) {
+    *device = 0;
+    return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) {
+    return device == 0 ? cudaSuccess : emulation::last_error = cudaErrorInvalidDevice;
+}
+cudaError_t cudaGetLastError() {
+    return std::exchange(emulation::last_error, cudaSuccess);
+}
+const char* cudaGetErrorString(cudaError_t error) {
+    switch (error) {
+        case cudaErrorLaunchFailure: return emulation::message;
+        case cudaErrorInvalidConfiguration: return "invalid configuration argument";
+        case cudaErrorInvalidDevice: return "invalid device ordinal";
+        default: return "an error of the emulation";
+    }
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+    // A small device, so that small tests reach what large inputs do.
+    *value = attribute == cudaDevAttrL2CacheSize ? 64 << 10 : 4;
+    return cudaSuccess;
+}
+
+/// For the tests, by ctypes: how many kernels were launched, and in which order threads and blocks run from
+/// now on.
+extern "C" __attribute__((visibility("default"))) long emulation_launched() {
+    return emulation::launched;
+}
+extern "C" __attribute__((visibility("default"))) void emulation_schedule(unsigned long seed) {
+    emulation::schedule = 2 * static_cast<std::uint64_t>(seed) + 1;
+}
