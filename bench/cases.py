@@ -28,6 +28,8 @@ _SPECS: dict[str, tuple[Spec, ...]] = {
     "gaussian_upsample": tuple(
         Spec("gaussian_upsample", f"σ {upsamplings.SIGMA:g}", size, to) for size, to in _UPSAMPLINGS
     ),
+    "overlay": (Spec("overlay", "uint16", (1, 14, 14), (2048, 2048)),),
+    "running_max": (Spec("running_max", "", (1, 256, 256, 256)), Spec("running_max", "", (8, 224, 224))),
 }
 _BUILDERS: dict[str, Callable[[Spec, str], Case]] = {
     "channel_weights": map_ops.channel_weights,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bench.case import CAMFAST, COMPILED, EAGER, FLOOR, INTERPOLATE, ZERO_INSERTION, Spec
+from bench.case import CAMFAST, COMPILED, CV2, EAGER, FLOOR, INTERPOLATE, ZERO_INSERTION, Spec
 from bench.timing import Comparison
 
 KEPT, MISSED, DOUBTFUL, UNMEASURED = "ok", "**missed**", "inconclusive", "not measured"
@@ -60,6 +60,8 @@ CPU_TARGETS = (
     Target("gaussian_upsample", (), _VOLUMES, INTERPOLATE, 3.0),
     Target("gaussian_upsample", (), _VOLUMES, ZERO_INSERTION, 25.0),
     Target("linear_upsample", (), (*_VOLUMES, "8×14² → 224²"), INTERPOLATE, 3.0),
+    Target("overlay", ("uint16",), ("1×14² → 2048²",), EAGER, 5.0),
+    Target("overlay", ("uint16",), ("1×14² → 2048²",), CV2, 3.0),
 )
 
 
