@@ -167,7 +167,7 @@ def test_no_module_needs_an_optional_package_to_be_imported() -> None:
     code = (
         "import importlib, pkgutil, sys, camfast\n"
         "for module in pkgutil.walk_packages(camfast.__path__, 'camfast.'):\n"
-        "    if not module.name.endswith('__main__'):\n"
+        "    if not module.name.endswith('__main__') and not module.name.startswith('camfast.kernels.'):\n"
         "        importlib.import_module(module.name)\n"
         "print(*sys.modules)"
     )
