@@ -1,4 +1,4 @@
-"""Which configuration a kernel runs in: the fastest, measured once, the same in the next process, none while capturing."""
+"""Which configuration a kernel runs in: the fastest, measured once and kept; none is measured while capturing."""
 
 from collections.abc import Callable
 from pathlib import Path
