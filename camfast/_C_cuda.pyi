@@ -60,3 +60,119 @@ def product_sum(
 
     ``rectify``, before the sum: 0 nothing, 1 the gradients, 2 the product.
     """
+
+def linear_upsample(
+    dtype: int,
+    m: int,
+    grid: int,
+    first0: int,
+    weights0: int,
+    d0: int,
+    o0: int,
+    taps0: int,
+    first1: int,
+    weights1: int,
+    d1: int,
+    o1: int,
+    taps1: int,
+    first2: int,
+    weights2: int,
+    d2: int,
+    o2: int,
+    taps2: int,
+    out: int,
+    device: int,
+    stream: int,
+) -> None:
+    """Write the contiguous grid (M, D0, D1, D2) times the band of each axis as (M, O0, O1, O2).
+
+    A band says for each pixel its ``first`` cell (int32) and the ``weights`` of the cells from there on, (taps, pixels)
+    in the dtype of maps; 0 taps and null addresses leave an axis as it is.
+    """
+
+def gaussian_upsample(
+    dtype: int,
+    m: int,
+    grid: int,
+    first0: int,
+    weights0: int,
+    d0: int,
+    o0: int,
+    taps0: int,
+    first1: int,
+    weights1: int,
+    d1: int,
+    o1: int,
+    taps1: int,
+    first2: int,
+    weights2: int,
+    d2: int,
+    o2: int,
+    taps2: int,
+    out: int,
+    device: int,
+    stream: int,
+) -> None:
+    """Do the same as `linear_upsample`, with other weights."""
+
+def overlay(
+    image_dtype: int,
+    n: int,
+    h: int,
+    w: int,
+    channels: int,
+    image: int,
+    heat_dtype: int,
+    heat: int,
+    first0: int,
+    weights0: int,
+    d0: int,
+    o0: int,
+    taps0: int,
+    first1: int,
+    weights1: int,
+    d1: int,
+    o1: int,
+    taps1: int,
+    table: int,
+    low: float,
+    low_at: int,
+    high: float,
+    high_at: int,
+    alpha: float,
+    black: float,
+    white: float,
+    out: int,
+    out_sn: int,
+    device: int,
+    stream: int,
+) -> None:
+    """Write the heat (N, D0, D1), upsampled by two bands, in colour over the image, as (N, H, W, 3).
+
+    ``low_at``, ``high_at``: addresses of float32 numbers on the device, which count in place of ``low`` and ``high``,
+    or 0.
+    """
+
+def running_max(
+    dtype: int,
+    n: int,
+    p: int,
+    values: int,
+    values_sn: int,
+    index: int,
+    index_sn: int,
+    candidate: int,
+    candidate_sn: int,
+    units: int,
+    unit: int,
+    values_out: int,
+    values_out_sn: int,
+    index_out: int,
+    index_out_sn: int,
+    device: int,
+    stream: int,
+) -> None:
+    """Write the larger of values and candidate, (N, P) of adjacent p, and the unit that it came from.
+
+    ``units``: address of int32 (N,), or 0 where ``unit`` is the unit of all samples. ``dtype`` is the candidate's.
+    """

@@ -19,6 +19,7 @@ from camfast.ops.operands import (
     METHOD_CODES,
     RECTIFY_CODES,
     by_position,
+    by_sample,
     lead,
     lead_strides,
     pad,
@@ -183,7 +184,7 @@ def running_max(
             values.new_empty(values.shape),
             index.new_empty(index.shape),
         )
-    planes = [_by_sample(tensor) for tensor in (values, index, candidate)]
+    planes = [by_sample(tensor) for tensor in (values, index, candidate)]
     units = unit.to(torch.int32).expand(len(values)).contiguous() if isinstance(unit, Tensor) else None
     operands = (number for plane in planes for number in (plane.data_ptr(), plane.stride(0)))
     _kernels().running_max(
@@ -199,12 +200,6 @@ def _kernels() -> ModuleType:
     loaded = _load()
     assert isinstance(loaded, ModuleType)  # dispatch asks load_failure() first
     return loaded
-
-
-def _by_sample(tensor: Tensor) -> Tensor:
-    """(N, *S) as (N, P) with adjacent positions: a view where it can be, else a copy."""
-    rows = tensor.resolve_neg().reshape(tensor.shape[0], math.prod(tensor.shape[1:]))
-    return rows if rows.stride(1) == 1 or rows.shape[1] <= 1 else rows.contiguous()
 
 
 def _upsampling_operands(grid: Tensor, size: Sequence[int], out: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """Tensors as the compiled backends take them: codes, sizes, strides and addresses as integers."""
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -40,6 +41,12 @@ def pair(A: Tensor, G: Tensor) -> tuple[int, ...]:
 def lead_strides(out: Tensor, rank: int) -> tuple[int, int]:
     """Strides of samples and targets of (N, *rank axes) or (N, T, *rank axes)."""
     return out.stride(0), out.stride(1) if out.ndim == rank + 2 else 0
+
+
+def by_sample(tensor: Tensor) -> Tensor:
+    """(N, *S) as (N, P) with adjacent positions: a view where it can be, else a copy."""
+    rows = tensor.resolve_neg().reshape(tensor.shape[0], math.prod(tensor.shape[1:]))
+    return rows if rows.stride(1) == 1 or rows.shape[1] <= 1 else rows.contiguous()
 
 
 def pad(values: Sequence[_Number], filler: _Number) -> tuple[_Number, ...]:

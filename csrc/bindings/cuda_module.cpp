@@ -2,6 +2,7 @@
 /// argument.
 #include <pybind11/pybind11.h>
 
+#include "bindings/cuda_spatial.h"
 #include "bindings/views.h"
 #include "camfast/cuda/product_sum.h"
 
@@ -10,13 +11,8 @@ namespace py = pybind11;
 namespace {
 
 using namespace camfast::bindings;
-using camfast::cuda::Stream;
 using camfast::cuda::Workspace;
 using camfast::cuda::WorkspaceSize;
-
-Stream stream_of(int device, Address stream) {
-    return {mutable_pointer(stream), device};
-}
 
 Workspace workspace_of(Address scratch, Int scratch_bytes, Address counters, Int counter_count) {
     return {mutable_pointer(scratch), scratch_bytes, static_cast<std::uint32_t*>(mutable_pointer(counters)),
@@ -58,4 +54,5 @@ PYBIND11_MODULE(_C_cuda, module) {
                arg("g_sc"), arg("g_sp"), arg("relu"), arg("out"), arg("out_sn"), arg("out_st"),
                arg("scratch"), arg("scratch_bytes"), arg("counters"), arg("counter_count"), arg("device"),
                arg("stream"));
+    define_spatial(module);
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 import pybind11
 import pytest
 
-from camfast.ops import cuda
+from camfast.ops import cuda, dispatch, reference
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / f"emulated-{sys.implementation.cache_tag}"
@@ -73,3 +73,10 @@ def device(_device: Device, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]
     cuda._workspace_size.cache_clear()
     for counters in cuda._COUNTERS._by_queue.values():
         assert not counters.any(), "a kernel left a counter that isn't 0"
+
+
+@pytest.fixture
+def ops_on_device(device: Device, monkeypatch: pytest.MonkeyPatch) -> Device:
+    """Let `camfast.ops` run on the emulated device, whatever is asked for but the reference."""
+    monkeypatch.setattr(dispatch, "choose", lambda _op, _device, backend: reference if backend == "torch" else cuda)
+    return device

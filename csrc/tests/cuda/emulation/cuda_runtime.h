@@ -55,7 +55,12 @@ enum cudaError_t {
     cudaErrorLaunchFailure = 719,
 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
-enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16, cudaDevAttrL2CacheSize = 38 };
+enum cudaDeviceAttr {
+    cudaDevAttrMultiProcessorCount = 16,
+    cudaDevAttrL2CacheSize = 38,
+    cudaDevAttrMaxSharedMemoryPerMultiprocessor = 81,
+    cudaDevAttrMaxSharedMemoryPerBlockOptin = 97,
+};
 using cudaStream_t = struct CUstream_st*;
 
 struct cudaLaunchConfig_t {
@@ -226,4 +231,16 @@ inline int __float2int_rn(float value) {
 }
 inline unsigned __float2uint_rn(float value) {
     return static_cast<unsigned>(std::nearbyint(value));
+}
+/// NaN becomes 0.
+inline float __saturatef(float value) {
+    return value > 0 ? std::min(value, 1.0f) : 0.0f;
+}
+/// Each hexadecimal digit of the selector is the number of a byte of (high, low).
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
+    const std::uint64_t bytes = static_cast<std::uint64_t>(high) << 32 | low;
+    unsigned result = 0;
+    for (int i = 0; i < 4; ++i)
+        result |= static_cast<unsigned>(bytes >> 8 * (selector >> 4 * i & 7) & 0xff) << 8 * i;
+    return result;
 }

@@ -237,7 +237,12 @@ const char* cudaGetErrorString(cudaError_t error) {
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
     // A small device, so that small tests reach what large inputs do.
-    *value = attribute == cudaDevAttrL2CacheSize ? 64 << 10 : 4;
+    switch (attribute) {
+        case cudaDevAttrMultiProcessorCount: *value = 4; break;
+        case cudaDevAttrL2CacheSize: *value = 64 << 10; break;
+        case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
+        case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = 48 << 10; break;
+    }
     return cudaSuccess;
 }
 
