@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 
 namespace camfast::cpu {
 namespace {
@@ -31,7 +30,7 @@ public:
         for (const Entry& entry : entries_)
             if (entry.axis && entry.key == key) return entry.axis;
         auto axis = std::make_shared<const Axis>(make());
-        if (axis->taps * axis->out <= kMaxTaps) {
+        if (axis->group_weights.exact.size() + axis->line_weights.exact.size() <= kMaxWeights) {
             entries_[next_] = {key, axis};
             next_ = (next_ + 1) % entries_.size();
         }
@@ -39,7 +38,7 @@ public:
     }
 
 private:
-    static constexpr std::int64_t kMaxTaps = 1 << 14;
+    static constexpr std::size_t kMaxWeights = 1 << 16;
     struct Entry {
         Key key{};
         std::shared_ptr<const Axis> axis;
@@ -53,33 +52,6 @@ Memo& memo() {
     return result;
 }
 
-Axis sized(std::int64_t in, std::int64_t out, std::int64_t taps) {
-    Axis axis;
-    axis.in = in;
-    axis.out = out;
-    axis.taps = taps;
-    const auto count = static_cast<std::size_t>(out * taps);
-    axis.index.resize(count);
-    axis.weight64.resize(count);
-    return axis;
-}
-
-/// Fills the other tables from `index` and `weight64`.
-void finish(Axis& axis) {
-    const auto out = static_cast<std::size_t>(axis.out);
-    const auto taps = static_cast<std::size_t>(axis.taps);
-    axis.weight32.assign(axis.weight64.begin(), axis.weight64.end());
-    axis.index_by_tap.resize(out * taps);
-    axis.weight32_by_tap.resize(out * taps);
-    axis.weight64_by_tap.resize(out * taps);
-    for (std::size_t x = 0; x < out; ++x)
-        for (std::size_t t = 0; t < taps; ++t) {
-            axis.index_by_tap[t * out + x] = axis.index[x * taps + t];
-            axis.weight32_by_tap[t * out + x] = axis.weight32[x * taps + t];
-            axis.weight64_by_tap[t * out + x] = axis.weight64[x * taps + t];
-        }
-}
-
 Axis identity(std::int64_t size) {
     Axis axis;
     axis.in = axis.out = size;
@@ -87,21 +59,43 @@ Axis identity(std::int64_t size) {
     return axis;
 }
 
+constexpr std::size_t kRows = kGroupRows, kPixels = kBlockPixels;
+
 Axis make_linear(std::int64_t in, std::int64_t out) {
     if (in == out) return identity(in);
-    Axis axis = sized(in, out, 2);
+    Axis axis;
+    axis.in = in;
+    axis.out = out;
+    axis.kind = LineKind::linear;
+    axis.window = axis.line_window = 2;
+    const auto pixels = static_cast<std::size_t>(out);
+    axis.line_cells.resize(2 * pixels);
+    std::vector<double> line_weights(2 * pixels), group_weights;
     const double scale = static_cast<double>(in) / static_cast<double>(out);
-    for (std::int64_t x = 0; x < out; ++x) {
+    for (std::size_t x = 0; x < pixels; ++x) {
         const double source = std::max((static_cast<double>(x) + 0.5) * scale - 0.5, 0.0);
         const std::int64_t low = std::min(static_cast<std::int64_t>(source), in - 1);
         const double fraction = source - static_cast<double>(low);
-        const auto at = static_cast<std::size_t>(2 * x);
-        axis.index[at] = static_cast<std::int32_t>(low);
-        axis.index[at + 1] = static_cast<std::int32_t>(std::min(low + 1, in - 1));
-        axis.weight64[at] = 1 - fraction;
-        axis.weight64[at + 1] = fraction;
+        const auto cell = static_cast<std::int32_t>(low);
+        axis.line_cells[x] = cell;
+        axis.line_cells[pixels + x] = static_cast<std::int32_t>(std::min(low + 1, in - 1));
+        line_weights[x] = 1 - fraction;
+        line_weights[pixels + x] = fraction;
+        const bool same = x > 0 && axis.line_cells[x - 1] == cell;
+        if (!same || x - static_cast<std::size_t>(axis.group_begin.back()) == kRows) {
+            axis.group_begin.push_back(static_cast<std::int32_t>(x));
+            axis.group_cells.push_back(cell);
+            axis.group_cells.push_back(axis.line_cells[pixels + x]);
+            group_weights.resize(group_weights.size() + 2 * kRows);
+        }
+        double* const weights = &group_weights[group_weights.size() - 2 * kRows];
+        const auto row = x - static_cast<std::size_t>(axis.group_begin.back());
+        weights[row] = 1 - fraction;
+        weights[kRows + row] = fraction;
     }
-    finish(axis);
+    axis.group_begin.push_back(static_cast<std::int32_t>(out));
+    axis.line_weights.assign(std::move(line_weights));
+    axis.group_weights.assign(std::move(group_weights));
     return axis;
 }
 
@@ -111,37 +105,84 @@ public:
         : in_(in), out_(out), axis_(axis), gain_(gain) {}
 
     Axis make() {
-        Axis band = sized(in_, out_, taps());
+        compute();
+        Axis axis;
+        axis.in = in_;
+        axis.out = out_;
+        std::vector<double> weights;
+        axis.window = gather(kRows, axis.group_cells, weights);
+        axis.group_weights.assign(std::move(weights));
+        axis.line_window = gather(kPixels, axis.line_cells, weights = {});
+        axis.line_weights.assign(std::move(weights));
+        // the groups' cells one by one, as a linear axis has them
+        std::vector<std::int32_t> firsts(std::move(axis.group_cells));
+        axis.group_cells = {};
+        axis.group_cells.reserve(firsts.size() * static_cast<std::size_t>(axis.window));
+        for (std::size_t group = 0; group < firsts.size(); ++group) {
+            axis.group_begin.push_back(static_cast<std::int32_t>(group * kRows));
+            for (std::int64_t t = 0; t < axis.window; ++t)
+                axis.group_cells.push_back(firsts[group] + static_cast<std::int32_t>(t));
+        }
+        axis.group_begin.push_back(static_cast<std::int32_t>(out_));
+        return axis;
+    }
+
+private:
+    /// The band: first cell of each pixel, and its weights by pixel, then tap.
+    void compute() {
+        taps_ = taps();
+        firsts_.resize(static_cast<std::size_t>(out_));
+        weights_.resize(static_cast<std::size_t>(out_ * taps_));
         std::vector<double> mass(static_cast<std::size_t>(gain_ == Gain::mass ? in_ : 0));
         for (std::int64_t x = 0; x < out_; ++x) {
-            const std::int64_t first = first_cell(x, band.taps);
+            const std::int64_t first = first_cell(x, taps_);
+            firsts_[static_cast<std::size_t>(x)] = first;
             // Exponents are taken relative to the largest of their sum, so that no sum is 0: far outside the
             // cells a pixel's average is the nearest cell, far outside the image a cell's mass is the nearest
             // pixel's.
             const double nearest = gain_ == Gain::average ? exponent(x, nearest_cell(x)) : 0;
             double sum = 0;
-            for (std::int64_t t = 0; t < band.taps; ++t) {
+            for (std::int64_t t = 0; t < taps_; ++t) {
                 const std::int64_t cell = first + t;
                 const double shift = gain_ == Gain::mass ? exponent(nearest_pixel(cell), cell) : nearest;
                 const double weight = std::exp(exponent(x, cell) - shift);
-                const auto at = static_cast<std::size_t>(x * band.taps + t);
-                band.index[at] = static_cast<std::int32_t>(cell);
-                band.weight64[at] = weight;
+                weights_[static_cast<std::size_t>(x * taps_ + t)] = weight;
                 sum += weight;
                 if (gain_ == Gain::mass) mass[static_cast<std::size_t>(cell)] += weight;
             }
             if (gain_ == Gain::average)
-                for (std::int64_t t = 0; t < band.taps; ++t)
-                    band.weight64[static_cast<std::size_t>(x * band.taps + t)] /= sum;
+                for (std::int64_t t = 0; t < taps_; ++t)
+                    weights_[static_cast<std::size_t>(x * taps_ + t)] /= sum;
         }
         if (gain_ == Gain::mass)
-            for (std::size_t i = 0; i < band.index.size(); ++i)
-                band.weight64[i] /= mass[static_cast<std::size_t>(band.index[i])];
-        finish(band);
-        return band;
+            for (std::int64_t x = 0; x < out_; ++x)
+                for (std::int64_t t = 0; t < taps_; ++t)
+                    weights_[static_cast<std::size_t>(x * taps_ + t)] /=
+                        mass[static_cast<std::size_t>(firsts_[static_cast<std::size_t>(x)] + t)];
     }
 
-private:
+    /// `size` pixels at a time over the cells that any of them has: the first cell of each such block, the
+    /// weights by block, then cell, then pixel, and the number of cells, which is returned.
+    std::int64_t gather(std::size_t size, std::vector<std::int32_t>& cells, std::vector<double>& weights) {
+        const auto pixels = static_cast<std::size_t>(out_);
+        std::int64_t window = 0;
+        for (std::size_t x = 0; x < pixels; x += size)
+            window = std::max(window, firsts_[std::min(x + size, pixels) - 1] + taps_ - firsts_[x]);
+        const std::size_t blocks = (pixels + size - 1) / size, span = static_cast<std::size_t>(window);
+        cells.resize(blocks);
+        weights.resize(blocks * span * size);
+        for (std::size_t x = 0; x < pixels; ++x) {
+            const std::int64_t block_first = std::min(firsts_[x / size * size], in_ - window);
+            cells[x / size] = static_cast<std::int32_t>(block_first);
+            for (std::int64_t t = 0; t < taps_; ++t) {
+                const auto cell = static_cast<std::size_t>(firsts_[x] + t - block_first);
+                weights[(x / size * span + cell) * size + x % size] =
+                    weights_[x * static_cast<std::size_t>(taps_) + static_cast<std::size_t>(t)];
+            }
+        }
+        return window;
+    }
+
     double centre(std::int64_t cell) const { return axis_.start + static_cast<double>(cell) * axis_.step; }
 
     double exponent(std::int64_t x, std::int64_t cell) const {
@@ -175,6 +216,9 @@ private:
     std::int64_t in_, out_;
     const GaussianAxis& axis_;
     Gain gain_;
+    std::int64_t taps_ = 0;
+    std::vector<std::int64_t> firsts_;
+    std::vector<double> weights_;
 };
 
 }  // namespace

@@ -3,33 +3,54 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "camfast/gaussian_upsample.h"
 #include "camfast/view.h"
+#include "cpu/tiles/tiles.h"
 
 namespace camfast::cpu {
 
-/// out[x] = sum_t weight(x, t) in[index(x, t)], with the same number of taps for every x.
-struct Axis {
-    std::int64_t in = 1, out = 1, taps = 1;
-    bool identity = false;  ///< nothing to do; the tables are empty
-    /// By x, then tap; for combining lines.
-    std::vector<std::int32_t> index;
-    std::vector<float> weight32;
-    std::vector<double> weight64;
-    /// By tap, then x; for expanding a line.
-    std::vector<std::int32_t> index_by_tap;
-    std::vector<float> weight32_by_tap;
-    std::vector<double> weight64_by_tap;
+/// Weights in both result types.
+struct Weights {
+    std::vector<float> single;
+    std::vector<double> exact;
 
-    const void* weight(DType result, std::int64_t x) const noexcept {
-        return result == DType::float64 ? static_cast<const void*>(weight64.data() + x * taps)
-                                        : static_cast<const void*>(weight32.data() + x * taps);
+    void assign(std::vector<double> values) {
+        exact = std::move(values);
+        single.assign(exact.begin(), exact.end());
     }
-    const void* weight_by_tap(DType result, std::int64_t x) const noexcept {
-        return result == DType::float64 ? static_cast<const void*>(weight64_by_tap.data() + x)
-                                        : static_cast<const void*>(weight32_by_tap.data() + x);
+    const void* at(DType result, std::int64_t i) const noexcept {
+        return result == DType::float64 ? static_cast<const void*>(exact.data() + i)
+                                        : static_cast<const void*>(single.data() + i);
+    }
+};
+
+/// out[x] = sum over some cells of weight(x, cell) in[cell], arranged in the two ways in which it is used.
+///
+/// For combining lines, rows that follow each other form groups of kGroupRows at most, and those of a group
+/// share their cells. For expanding a line, a Gaussian axis has blocks of kBlockPixels pixels that share
+/// theirs. A cell may thus meet a weight of 0, which spreads what is not finite; a linear axis does without
+/// (rows of a group have the same two cells, and each pixel of a line its own), so that it spreads no farther
+/// than the formula says.
+struct Axis {
+    std::int64_t in = 1, out = 1;
+    bool identity = false;  ///< nothing to do; the tables are empty
+
+    std::int64_t window = 0;                ///< cells of a group
+    std::vector<std::int32_t> group_begin;  ///< first row of each group, and the number of rows
+    std::vector<std::int32_t> group_cells;  ///< by group, then cell
+    Weights group_weights;                  ///< by group, then cell, then row: kGroupRows of them
+
+    LineKind kind = LineKind::gaussian;
+    std::int64_t line_window = 0;          ///< cells of a block; 2 for a linear axis
+    std::vector<std::int32_t> line_cells;  ///< first cell of each block; linear: by cell, then pixel
+    Weights line_weights;                  ///< by block, then cell, then pixel; linear: by cell, then pixel
+
+    std::int64_t groups() const noexcept { return static_cast<std::int64_t>(group_begin.size()) - 1; }
+    std::int64_t row(std::int64_t group) const noexcept {
+        return group_begin[static_cast<std::size_t>(group)];
     }
 };
 

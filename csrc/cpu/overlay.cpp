@@ -5,9 +5,9 @@
 #include <cmath>
 #include <new>
 
-#include "cpu/axis.h"
 #include "cpu/buffer.h"
 #include "cpu/isa.h"
+#include "cpu/lines.h"
 #include "cpu/parallel.h"
 #include "cpu/passes.h"
 
@@ -55,56 +55,57 @@ public:
           paint_(make_paint(shading)) {}
 
     Status run(std::int64_t samples, int threads) const noexcept {
-        const std::int64_t blocks = ceil_div(y_.out, kBlockRows);
+        const std::int64_t block = std::max<std::int64_t>(1, kBlockRows * units() / y_.out);
+        const std::int64_t blocks = ceil_div(units(), block);
         std::atomic<bool> failed{false};
         parallel_for(samples * blocks, useful_threads(samples * y_.out * x_.out, threads),
                      [&](std::int64_t item) {
-                         const std::int64_t row = item % blocks * kBlockRows;
-                         if (!run_block(item / blocks, {row, std::min(row + kBlockRows, y_.out)}))
+                         const std::int64_t unit = item % blocks * block;
+                         if (!run_block(item / blocks, {unit, std::min(unit + block, units())}))
                              failed = true;
                      });
         return failed ? out_of_memory() : Status{};
     }
 
 private:
+    std::int64_t units() const noexcept { return y_.identity ? y_.out : y_.groups(); }
+    std::int64_t row(std::int64_t unit) const noexcept { return y_.identity ? unit : y_.row(unit); }
+
     /// Rows of the heat that rows of the picture are made of.
-    Range cells_of(Range rows) const noexcept {
-        if (y_.identity) return rows;
-        const auto first = y_.index.begin() + rows.begin * y_.taps;
-        const auto [low, high] = std::minmax_element(first, first + rows.size() * y_.taps);
+    Range cells_of(Range block) const noexcept {
+        if (y_.identity) return block;
+        const auto first = y_.group_cells.begin() + block.begin * y_.window;
+        const auto [low, high] = std::minmax_element(first, first + block.size() * y_.window);
         return {*low, *high + 1};
     }
 
-    bool run_block(std::int64_t sample, Range rows) const noexcept {
-        const Range cells = cells_of(rows);
-        const std::int64_t width = x_.out;
-        const Buffer space(static_cast<std::size_t>(cells.size() * width + x_.in + width) * sizeof(float) +
-                           static_cast<std::size_t>(y_.taps) * sizeof(void*));
+    bool run_block(std::int64_t sample, Range block) const noexcept {
+        const Range cells = cells_of(block);
+        const std::int64_t width = x_.out, line = width * std::int64_t{sizeof(float)};
+        const Buffer space(static_cast<std::size_t>((cells.size() + kGroupRows) * line) +
+                           static_cast<std::size_t>(cells.size() * x_.in) * sizeof(float) +
+                           static_cast<std::size_t>(y_.window) * sizeof(void*));
         if (!space) return false;
         auto** const lines = space.as<const void*>();
-        auto* const expanded = reinterpret_cast<float*>(lines + y_.taps);
+        auto* const expanded = reinterpret_cast<float*>(lines + y_.window);
         float* const shades = expanded + cells.size() * width;
-        float* const row_shades = shades + x_.in;
-        for (std::int64_t cell = cells.begin; cell < cells.end; ++cell) {
-            float* const target = expanded + (cell - cells.begin) * width;
-            const char* const line = heat_ + (sample * y_.in + cell) * x_.in * cell_bytes_;
-            shade_line_(line, low_, scale_, x_.in, x_.identity ? target : shades);
-            if (!x_.identity)
-                tiles_.expand_line(shades, x_.index_by_tap.data(), x_.weight_by_tap(DType::float32, 0),
-                                   x_.taps, width, width, target);
-        }
-        for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-            const float* shade = expanded + (row - cells.begin) * width;
+        float* const rows = shades + cells.size() * x_.in;
+        shade_line_(heat_ + (sample * y_.in + cells.begin) * x_.in * cell_bytes_, low_, scale_,
+                    cells.size() * x_.in, x_.identity ? expanded : shades);
+        if (!x_.identity)
+            expand_lines(tiles_, x_, DType::float32, shades, cells.size(), {0, width}, expanded);
+        const char* const first = reinterpret_cast<const char*>(expanded);
+        for (std::int64_t unit = block.begin; unit < block.end; ++unit) {
+            const std::int64_t begin = row(unit), end = row(unit + 1);
+            const float* shade = expanded + (unit - block.begin) * width;
             if (!y_.identity) {
-                for (std::int64_t t = 0; t < y_.taps; ++t)
-                    lines[t] = expanded +
-                               (y_.index[static_cast<std::size_t>(row * y_.taps + t)] - cells.begin) * width;
-                tiles_.combine_lines(lines, y_.weight(DType::float32, row), y_.taps, width, row_shades);
-                shade = row_shades;
+                combine_group(tiles_, y_, DType::float32, unit, first, cells.begin, line, lines, width,
+                              {rows, width, false});
+                shade = rows;
             }
-            const std::int64_t position = row * width;
-            paint_row_(shade, image_ + (sample * y_.out * width + position) * pixel_bytes_, paint_, width,
-                       reinterpret_cast<std::uint8_t*>(out_ + sample * out_stride_ + 3 * position));
+            paint_row_(shade, image_ + (sample * y_.out + begin) * width * pixel_bytes_, paint_,
+                       (end - begin) * width,
+                       reinterpret_cast<std::uint8_t*>(out_ + sample * out_stride_ + 3 * begin * width));
         }
         return true;
     }

@@ -7,158 +7,175 @@
 
 #include "cpu/buffer.h"
 #include "cpu/isa.h"
+#include "cpu/lines.h"
 #include "cpu/parallel.h"
 #include "cpu/passes.h"
 
 namespace camfast::cpu {
 namespace {
 
-/// Elements of a row of the result that one task makes at a time.
-constexpr std::int64_t kLineElements = 4096;
-/// Elements of the rows that one task combines over z: its lines of all planes should stay in the
-/// second-level cache.
-constexpr std::int64_t kBlockElements = 512;
+/// Pixels that one task expands at a time.
+constexpr std::int64_t kLinePixels = 4096;
+/// Bytes of the rows that one task combines over z, of all planes: they should stay in the first-level cache.
+constexpr std::int64_t kBlockBytes = std::int64_t{1} << 15;
+/// Pixels of the rows that one task combines where z stays as it is.
+constexpr std::int64_t kBlockPixelsOfPlanes = 8192;
 /// Bytes of x-expanded maps that are held at a time.
 constexpr std::int64_t kExpandedBytes = std::int64_t{1} << 21;
+/// Results of more bytes are written past the caches, which they would leave before anybody reads them.
+constexpr std::int64_t kStreamBytes = std::int64_t{1} << 25;
 
 /// x first, where there is least to do, line by line; then for a block of output rows y into lines of every
 /// plane, and z last, which writes the result once.
 class Separable {
 public:
-    Separable(const Axes& axes, DType dtype, std::int64_t targets, Maps<const char*> grid,
+    Separable(const Axes& axes, DType dtype, std::int64_t maps, std::int64_t targets, Maps<const char*> grid,
               Maps<char*> out) noexcept
         : z_(*axes.axis[0]),
           y_(*axes.axis[1]),
           x_(*axes.axis[2]),
           result_(accumulator(dtype)),
           tiles_(chosen().table.kernels[static_cast<int>(dtype)]),
+          maps_(maps),
           targets_(targets),
           grid_(grid),
           out_(out),
           in_bytes_(element_size(dtype)),
-          bytes_(element_size(result_)) {
-        block_rows_ = std::min(y_.out, std::max<std::int64_t>(1, kBlockElements / x_.out));
-        blocks_ = ceil_div(y_.out, block_rows_);
+          bytes_(element_size(result_)),
+          stream_(maps * axes.out() * bytes_ > kStreamBytes) {
+        const std::int64_t row =
+            z_.identity ? kBlockPixelsOfPlanes / x_.out : kBlockBytes / (z_.in * x_.out * bytes_);
+        const std::int64_t wanted = std::max<std::int64_t>(1, row);
+        block_units_ = y_.identity ? wanted : std::max<std::int64_t>(1, wanted * y_.groups() / y_.out);
+        blocks_ = ceil_div(units(), block_units_);
     }
 
-    Status run(std::int64_t maps, int threads) noexcept {
+    Status run(int threads) noexcept {
         const std::int64_t one = expanded_bytes();
-        const std::int64_t group = in_place() ? maps : std::max<std::int64_t>(1, kExpandedBytes / one);
-        const bool whole_maps = threads > 1 && one <= kExpandedBytes / 4 && maps >= 4 * threads;
+        const std::int64_t group =
+            in_place() || last() ? maps_ : std::max<std::int64_t>(1, kExpandedBytes / one);
+        const bool whole_maps = threads > 1 && one <= kExpandedBytes / 4 && maps_ >= 4 * threads;
         std::atomic<bool> failed{false};
         if (whole_maps) {
-            parallel_for(maps, threads, [&](std::int64_t map) { run_group({map, map + 1}, 1, failed); });
+            parallel_for(maps_, threads, [&](std::int64_t map) { run_group({map, map + 1}, 1, failed); });
         } else {
-            for (std::int64_t map = 0; map < maps; map += group)
-                run_group({map, std::min(map + group, maps)}, threads, failed);
+            for (std::int64_t map = 0; map < maps_; map += group)
+                run_group({map, std::min(map + group, maps_)}, threads, failed);
         }
         return failed ? out_of_memory() : Status{};
     }
 
 private:
     std::int64_t expanded_bytes() const noexcept { return z_.in * y_.in * x_.out * bytes_; }
-    bool in_place() const noexcept { return x_.identity && in_bytes_ == bytes_; }
+    /// Whether x is the last axis with something to do: it writes the result.
+    bool last() const noexcept { return y_.identity && z_.identity; }
+    bool in_place() const noexcept { return x_.identity && in_bytes_ == bytes_ && !last(); }
+
+    /// Rows of the result, in the units that a block is made of.
+    std::int64_t units() const noexcept { return y_.identity ? y_.out : y_.groups(); }
+    std::int64_t row(std::int64_t unit) const noexcept { return y_.identity ? unit : y_.row(unit); }
 
     const char* grid_line(std::int64_t map, std::int64_t line) const noexcept {
         return grid_.data + (grid_.offset(map, targets_) + line * x_.in) * in_bytes_;
     }
+    char* result(std::int64_t map) const noexcept { return out_.data + out_.offset(map, targets_) * bytes_; }
 
     void run_group(Range maps, int threads, std::atomic<bool>& failed) const noexcept {
-        const Buffer expanded(in_place() ? 1 : static_cast<std::size_t>(maps.size() * expanded_bytes()));
+        const std::int64_t lines = z_.in * y_.in;
+        const std::int64_t held = in_place() || last() ? 0 : maps.size() * expanded_bytes();
+        const Buffer expanded(static_cast<std::size_t>(held));
         if (!expanded) {
             failed = true;
             return;
         }
-        const std::int64_t lines = z_.in * y_.in;
+        const auto expanded_map = [&](std::int64_t map) {
+            return last() ? result(map) : expanded.as<char>() + (map - maps.begin) * lines * x_.out * bytes_;
+        };
         if (!in_place()) {
-            const std::int64_t pieces = ceil_div(x_.out, kLineElements);
-            const std::int64_t chunk = std::max<std::int64_t>(1, kLineElements / x_.out);
+            const std::int64_t pieces = ceil_div(x_.out, kLinePixels);
+            const std::int64_t chunk = std::max<std::int64_t>(1, kLinePixels / x_.out / 8 * 8);
             const std::int64_t chunks = ceil_div(lines, chunk);
             parallel_for(maps.size() * chunks * pieces, threads, [&](std::int64_t item) {
                 const std::int64_t piece = item % pieces, first = item / pieces % chunks * chunk;
-                const std::int64_t map = item / pieces / chunks;
-                const Range part{piece * kLineElements, std::min((piece + 1) * kLineElements, x_.out)};
-                for (std::int64_t line = first; line < std::min(first + chunk, lines); ++line)
-                    if (!expand(grid_line(maps.begin + map, line), part,
-                                expanded.as<char>() + (map * lines + line) * x_.out * bytes_))
-                        failed = true;
+                const std::int64_t map = maps.begin + item / pieces / chunks;
+                const Range part{piece * kLinePixels, std::min((piece + 1) * kLinePixels, x_.out)};
+                if (!expand(grid_line(map, first), std::min(chunk, lines - first), part,
+                            expanded_map(map) + first * x_.out * bytes_))
+                    failed = true;
             });
         }
-        parallel_for(maps.size() * blocks_, threads, [&](std::int64_t item) {
-            const std::int64_t map = item / blocks_;
-            const char* const source = in_place() ? grid_line(maps.begin + map, 0)
-                                                  : expanded.as<char>() + map * lines * x_.out * bytes_;
-            char* const target = out_.data + out_.offset(maps.begin + map, targets_) * bytes_;
-            const std::int64_t row = item % blocks_ * block_rows_;
-            if (!combine(source, {row, std::min(row + block_rows_, y_.out)}, target)) failed = true;
+        if (last()) return;
+        const std::int64_t items = maps.size() * blocks_;
+        const std::int64_t spans = threads == 1 ? 1 : std::min<std::int64_t>(items, 8 * threads);
+        parallel_for(spans, threads, [&](std::int64_t span) {
+            const std::int64_t window = std::max(y_.window, z_.window);
+            const std::int64_t rows = y_.identity ? 0 : block_units_ * kGroupRows;
+            const Buffer space(static_cast<std::size_t>(window) * sizeof(void*) +
+                               static_cast<std::size_t>(z_.identity ? 0 : z_.in * rows * x_.out * bytes_) +
+                               64);
+            if (!space) {
+                failed = true;
+                return;
+            }
+            for (std::int64_t item = items * span / spans; item < items * (span + 1) / spans; ++item) {
+                const std::int64_t map = maps.begin + item / blocks_, unit = item % blocks_ * block_units_;
+                combine(in_place() ? grid_line(map, 0) : expanded_map(map),
+                        {unit, std::min(unit + block_units_, units())}, space, window, result(map));
+            }
         });
     }
 
-    /// Part of a line of the grid, expanded along x.
-    bool expand(const char* line, Range part, char* target) const noexcept {
-        char* const out = target + part.begin * bytes_;
+    /// Part of some lines of the grid, expanded along x to the same lines of `target`.
+    bool expand(const char* lines, std::int64_t count, Range part, char* target) const noexcept {
         if (x_.identity) {
-            tiles_.convert(line + part.begin * in_bytes_, part.size(), out);
+            for (std::int64_t i = 0; i < count; ++i)
+                tiles_.convert(lines + (i * x_.in + part.begin) * in_bytes_, part.size(),
+                               target + (i * x_.out + part.begin) * bytes_);
             return true;
         }
-        const auto apply = [&](const char* cells) {
-            tiles_.expand_line(cells, x_.index_by_tap.data() + part.begin,
-                               x_.weight_by_tap(result_, part.begin), x_.taps, x_.out, part.size(), out);
-        };
         if (in_bytes_ == bytes_) {
-            apply(line);
+            expand_lines(tiles_, x_, result_, lines, count, part, target);
             return true;
         }
-        const Buffer converted(static_cast<std::size_t>(x_.in * bytes_));
+        const Buffer converted(static_cast<std::size_t>(count * x_.in * bytes_));
         if (!converted) return false;
-        tiles_.convert(line, x_.in, converted.as<char>());
-        apply(converted.as<char>());
+        tiles_.convert(lines, count * x_.in, converted.as<char>());
+        expand_lines(tiles_, x_, result_, converted.as<char>(), count, part, target);
         return true;
     }
 
     /// Rows of the result in every plane, from expanded lines (z, y).
-    bool combine(const char* source, Range rows, char* target) const noexcept {
-        const std::int64_t line = x_.out * bytes_;
-        const std::int64_t width = rows.size() * x_.out;
-        const std::int64_t pointers = std::max(y_.taps, z_.taps);
-        const Buffer space(static_cast<std::size_t>(z_.in * width * bytes_) +
-                           static_cast<std::size_t>(pointers) * sizeof(void*));
-        if (!space) return false;
+    void combine(const char* source, Range group, const Buffer& space, std::int64_t window,
+                 char* target) const noexcept {
         auto** const lines = space.as<const void*>();
-        char* const block = space.as<char>() + static_cast<std::size_t>(pointers) * sizeof(void*);
-        for (std::int64_t z = 0; z < z_.in; ++z) {
-            char* const out =
-                z_.identity ? target + (z * y_.out + rows.begin) * line : block + z * width * bytes_;
-            const char* const plane = source + z * y_.in * line;
-            if (y_.identity) {
-                std::copy_n(plane + rows.begin * line, width * bytes_, out);
-                continue;
-            }
-            for (std::int64_t y = rows.begin; y < rows.end; ++y) {
-                for (std::int64_t t = 0; t < y_.taps; ++t)
-                    lines[t] = plane + y_.index[static_cast<std::size_t>(y * y_.taps + t)] * line;
-                tiles_.combine_lines(lines, y_.weight(result_, y), y_.taps, x_.out,
-                                     out + (y - rows.begin) * line);
-            }
-        }
-        if (z_.identity) return true;
-        for (std::int64_t z = 0; z < z_.out; ++z) {
-            for (std::int64_t t = 0; t < z_.taps; ++t)
-                lines[t] = block + z_.index[static_cast<std::size_t>(z * z_.taps + t)] * width * bytes_;
-            tiles_.combine_lines(lines, z_.weight(result_, z), z_.taps, width,
-                                 target + (z * y_.out + rows.begin) * line);
-        }
-        return true;
+        char* const block = space.as<char>() + ceil_div(window, 8) * 64;
+        const std::int64_t line = x_.out * bytes_, plane = y_.in * line;
+        const std::int64_t first = row(group.begin), width = (row(group.end) - first) * x_.out;
+        if (!y_.identity)
+            for (std::int64_t z = 0; z < z_.in; ++z)
+                for (std::int64_t unit = group.begin; unit < group.end; ++unit) {
+                    char* const out = z_.identity ? target + (z * y_.out + row(unit)) * line
+                                                  : block + z * width * bytes_ + (row(unit) - first) * line;
+                    combine_group(tiles_, y_, result_, unit, source + z * plane, 0, line, lines, x_.out,
+                                  {out, x_.out, stream_ && z_.identity});
+                }
+        if (z_.identity) return;
+        const char* const planes = y_.identity ? source + first * line : block;
+        const std::int64_t pitch = y_.identity ? plane : width * bytes_;
+        for (std::int64_t unit = 0; unit < z_.groups(); ++unit)
+            combine_group(tiles_, z_, result_, unit, planes, 0, pitch, lines, width,
+                          {target + (z_.row(unit) * y_.out + first) * line, y_.out * x_.out, stream_});
     }
 
     const Axis &z_, &y_, &x_;
     DType result_;
     const TileKernels& tiles_;
-    std::int64_t targets_;
+    std::int64_t maps_, targets_;
     Maps<const char*> grid_;
     Maps<char*> out_;
     std::int64_t in_bytes_, bytes_;
-    std::int64_t block_rows_, blocks_;
+    bool stream_;
+    std::int64_t block_units_, blocks_;
 };
 
 }  // namespace
@@ -195,7 +212,7 @@ Status make_axes(const Upsampling& upsampling, Axes& axes) noexcept {
 Status upsample_maps(const Axes& axes, DType dtype, std::int64_t samples, std::int64_t targets,
                      Maps<const char*> grid, Maps<char*> out, int threads) noexcept {
     const std::int64_t maps = samples * targets;
-    return Separable(axes, dtype, targets, grid, out).run(maps, useful_threads(maps * axes.out(), threads));
+    return Separable(axes, dtype, maps, targets, grid, out).run(useful_threads(maps * axes.out(), threads));
 }
 
 Status upsample_views(const View& grid, const MutableView& maps, Upsampling& upsampling,

@@ -46,6 +46,35 @@ struct LayoutKernels {
     void (*add_products[3])(Tile a, Tile g, std::int64_t channels, std::int64_t positions, double* sum);
 };
 
+/// Rows that are made of the same lines at once, and pixels that are made of the same cells of a line.
+constexpr int kGroupRows = 4;
+constexpr int kBlockPixels = 16;
+
+/// How a line is expanded.
+enum class LineKind : int { linear = 0, gaussian = 1 };
+
+/// `count` lines, one every `in` cells, and one every `out` pixels of the result.
+struct Lines {
+    const void* cells;
+    std::int64_t count, in, out;
+};
+
+/// linear: pixel x is the sum over t = 0, 1 of weight[t * out + x] line[cells[t * out + x]];
+/// gaussian: pixel b * kBlockPixels + i is the sum over t of weight[(b * window + t) * kBlockPixels + i]
+/// line[cells[b] + t].
+struct Expansion {
+    const std::int32_t* cells;
+    const void* weight;
+    std::int64_t window;
+};
+
+/// Rows of a result, `pitch` elements apart. `stream`: past the caches, for what is larger than they are.
+struct Rows {
+    void* data;
+    std::int64_t pitch;
+    bool stream;
+};
+
 /// What a picture's pixels are painted with.
 struct Paint {
     std::uint32_t colors[256];  ///< red in the low byte, then green, then blue
@@ -72,12 +101,12 @@ struct TileKernels {
                  std::int64_t positions, void* packed);
     /// out[i] = source[i] as R
     void (*convert)(const void* source, std::int64_t n, void* out);
-    /// out[x] = sum_t weight[t * stride + x] line[index[t * stride + x]]; all of type R
-    void (*expand_line)(const void* line, const std::int32_t* index, const void* weight, std::int64_t taps,
-                        std::int64_t stride, std::int64_t n, void* out);
-    /// out[x] = sum_t weight[t] lines[t][x]; all of type R
-    void (*combine_lines)(const void* const* lines, const void* weight, std::int64_t taps, std::int64_t n,
-                          void* out);
+    /// Lines of cells, each expanded to pixels begin ... end - 1 of its line of the result; all of type R.
+    void (*expand_lines[2])(Lines lines, const Expansion& expansion, std::int64_t begin, std::int64_t end,
+                            void* out);
+    /// out[r][x] = sum_t weight[t * kGroupRows + r] lines[t][x] for `rows` rows; all of type R
+    void (*combine_lines)(const void* const* lines, const void* weight, std::int64_t window, int rows,
+                          std::int64_t n, Rows out);
     /// out[i] = (heat[i] - low) * scale; 0 for a scale of 0, unless heat[i] is NaN
     void (*shade_line)(const void* heat, double low, double scale, std::int64_t n, float* out);
     /// (values, index)_out[i] = candidate[i] > values[i], or NaN first, ? (candidate[i], unit) : (values,
