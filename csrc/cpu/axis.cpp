@@ -4,11 +4,16 @@
 #include <array>
 #include <cmath>
 
+#include "cpu/problem.h"
+
 namespace camfast::cpu {
 namespace {
 
 /// Cells farther than this many sigma from a pixel are left out: exp(-5.5^2 / 2) < 3e-7.
 constexpr double kReach = 5.5;
+/// The same as an exponent. What is fainter is left out one by one, too: products of three such weights would
+/// be denormal numbers, which take a processor a hundred times as long.
+constexpr double kFaintest = -0.5 * kReach * kReach;
 
 struct Key {
     bool gaussian;
@@ -59,7 +64,7 @@ Axis identity(std::int64_t size) {
     return axis;
 }
 
-constexpr std::size_t kRows = kGroupRows, kPixels = kBlockPixels;
+constexpr std::size_t kRows = kGroupRows;
 
 Axis make_linear(std::int64_t in, std::int64_t out) {
     if (in == out) return identity(in);
@@ -110,9 +115,9 @@ public:
         axis.in = in_;
         axis.out = out_;
         std::vector<double> weights;
-        axis.window = gather(kRows, axis.group_cells, weights);
+        axis.window = gather(kGroupRows, axis.group_cells, weights);
         axis.group_weights.assign(std::move(weights));
-        axis.line_window = gather(kPixels, axis.line_cells, weights = {});
+        axis.line_window = gather(kBlockPixels, axis.line_cells, weights = {});
         axis.line_weights.assign(std::move(weights));
         // the groups' cells one by one, as a linear axis has them
         std::vector<std::int32_t> firsts(std::move(axis.group_cells));
@@ -128,57 +133,70 @@ public:
     }
 
 private:
-    /// The band: first cell of each pixel, and its weights by pixel, then tap.
+    /// What each pixel takes from the cells around it, and which of them are within reach.
     void compute() {
         taps_ = taps();
         firsts_.resize(static_cast<std::size_t>(out_));
+        reached_.resize(static_cast<std::size_t>(out_));
         weights_.resize(static_cast<std::size_t>(out_ * taps_));
         std::vector<double> mass(static_cast<std::size_t>(gain_ == Gain::mass ? in_ : 0));
         for (std::int64_t x = 0; x < out_; ++x) {
-            const std::int64_t first = first_cell(x, taps_);
+            const std::int64_t middle = nearest_cell(x);
+            const std::int64_t first = std::clamp<std::int64_t>(middle - taps_ / 2, 0, in_ - taps_);
             firsts_[static_cast<std::size_t>(x)] = first;
+            Range& reached = reached_[static_cast<std::size_t>(x)];
+            reached = {in_, 0};
             // Exponents are taken relative to the largest of their sum, so that no sum is 0: far outside the
             // cells a pixel's average is the nearest cell, far outside the image a cell's mass is the nearest
             // pixel's.
-            const double nearest = gain_ == Gain::average ? exponent(x, nearest_cell(x)) : 0;
+            const double nearest = gain_ == Gain::average ? exponent(x, middle) : 0;
             double sum = 0;
-            for (std::int64_t t = 0; t < taps_; ++t) {
-                const std::int64_t cell = first + t;
+            for (std::int64_t cell = first; cell < first + taps_; ++cell) {
                 const double shift = gain_ == Gain::mass ? exponent(nearest_pixel(cell), cell) : nearest;
-                const double weight = std::exp(exponent(x, cell) - shift);
-                weights_[static_cast<std::size_t>(x * taps_ + t)] = weight;
+                const double power = exponent(x, cell) - shift;
+                if (power < kFaintest) continue;
+                const double weight = std::exp(power);
+                reached = {std::min(reached.begin, cell), cell + 1};
+                weight_of(x, cell) = weight;
                 sum += weight;
                 if (gain_ == Gain::mass) mass[static_cast<std::size_t>(cell)] += weight;
             }
-            if (gain_ == Gain::average)
-                for (std::int64_t t = 0; t < taps_; ++t)
-                    weights_[static_cast<std::size_t>(x * taps_ + t)] /= sum;
+            if (reached.size() < 1) reached = {middle, middle + 1};
+            for (std::int64_t cell = first; gain_ == Gain::average && cell < first + taps_; ++cell)
+                weight_of(x, cell) /= sum;
         }
-        if (gain_ == Gain::mass)
-            for (std::int64_t x = 0; x < out_; ++x)
-                for (std::int64_t t = 0; t < taps_; ++t)
-                    weights_[static_cast<std::size_t>(x * taps_ + t)] /=
-                        mass[static_cast<std::size_t>(firsts_[static_cast<std::size_t>(x)] + t)];
+        for (std::int64_t x = 0; gain_ == Gain::mass && x < out_; ++x)
+            for (std::int64_t t = 0; t < taps_; ++t) {
+                const std::int64_t cell = firsts_[static_cast<std::size_t>(x)] + t;
+                weight_of(x, cell) /= mass[static_cast<std::size_t>(cell)];
+            }
     }
 
-    /// `size` pixels at a time over the cells that any of them has: the first cell of each such block, the
-    /// weights by block, then cell, then pixel, and the number of cells, which is returned.
-    std::int64_t gather(std::size_t size, std::vector<std::int32_t>& cells, std::vector<double>& weights) {
-        const auto pixels = static_cast<std::size_t>(out_);
+    double& weight_of(std::int64_t x, std::int64_t cell) {
+        return weights_[static_cast<std::size_t>(x * taps_ + cell - firsts_[static_cast<std::size_t>(x)])];
+    }
+
+    /// `size` pixels at a time over the cells that any of them reaches: the first cell of each such block,
+    /// the weights by block, then cell, then pixel, and the number of cells, which is returned.
+    std::int64_t gather(std::int64_t size, std::vector<std::int32_t>& cells, std::vector<double>& weights) {
+        std::vector<Range> blocks(static_cast<std::size_t>(ceil_div(out_, size)), Range{in_, 0});
         std::int64_t window = 0;
-        for (std::size_t x = 0; x < pixels; x += size)
-            window = std::max(window, firsts_[std::min(x + size, pixels) - 1] + taps_ - firsts_[x]);
-        const std::size_t blocks = (pixels + size - 1) / size, span = static_cast<std::size_t>(window);
-        cells.resize(blocks);
-        weights.resize(blocks * span * size);
-        for (std::size_t x = 0; x < pixels; ++x) {
-            const std::int64_t block_first = std::min(firsts_[x / size * size], in_ - window);
-            cells[x / size] = static_cast<std::int32_t>(block_first);
-            for (std::int64_t t = 0; t < taps_; ++t) {
-                const auto cell = static_cast<std::size_t>(firsts_[x] + t - block_first);
-                weights[(x / size * span + cell) * size + x % size] =
-                    weights_[x * static_cast<std::size_t>(taps_) + static_cast<std::size_t>(t)];
-            }
+        for (std::int64_t x = 0; x < out_; ++x) {
+            Range& block = blocks[static_cast<std::size_t>(x / size)];
+            const Range reached = reached_[static_cast<std::size_t>(x)];
+            block = {std::min(block.begin, reached.begin), std::max(block.end, reached.end)};
+            window = std::max(window, block.size());
+        }
+        cells.resize(blocks.size());
+        weights.assign(blocks.size() * static_cast<std::size_t>(window * size), 0);
+        for (std::int64_t x = 0; x < out_; ++x) {
+            const auto block = static_cast<std::size_t>(x / size);
+            const std::int64_t first = std::min(blocks[block].begin, in_ - window);
+            const Range reached = reached_[static_cast<std::size_t>(x)];
+            cells[block] = static_cast<std::int32_t>(first);
+            for (std::int64_t cell = reached.begin; cell < reached.end; ++cell)
+                weights[static_cast<std::size_t>((x / size * window + cell - first) * size + x % size)] =
+                    weight_of(x, cell);
         }
         return window;
     }
@@ -208,16 +226,12 @@ private:
         return wanted < static_cast<double>(in_) ? static_cast<std::int64_t>(wanted) : in_;
     }
 
-    /// The window of `taps` cells around the pixel, moved inside the grid.
-    std::int64_t first_cell(std::int64_t x, std::int64_t taps) const {
-        return std::clamp<std::int64_t>(nearest_cell(x) - taps / 2, 0, in_ - taps);
-    }
-
     std::int64_t in_, out_;
     const GaussianAxis& axis_;
     Gain gain_;
     std::int64_t taps_ = 0;
     std::vector<std::int64_t> firsts_;
+    std::vector<Range> reached_;
     std::vector<double> weights_;
 };
 
