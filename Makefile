@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := setup.py CMakeLists.txt $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu*' -o -name CMakeLists.txt)
 PYTHON_FILES := camfast kernels tests bench examples setup.py
 
-.PHONY: help tools build demo test lint format types cpp-test parity bench bench-quick release-check clean
+.PHONY: help tools build demo test lint format types cpp-test parity bench bench-quick gpu-check release-check clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -73,6 +73,9 @@ bench: build     ## every figure of bench/README.md, measured and written there
 bench-quick: build
 	$(BIN)/python -m bench.ratios --quick
 	$(BIN)/python -m bench.end_to_end --quick
+
+gpu-check:       ## what needs a GPU: build, tests, sanitizer, measurements; no network, no .venv
+	PYTHON=$(PYTHON) bench/gpu_check.sh
 
 release-check: test lint types cpp-test parity bench  ## everything, the long tests too
 	$(BIN)/python -m pytest -m slow

@@ -12,6 +12,7 @@ from camfast.ops.forms import FORMS, RECTIFY
 # ‖result − expected‖ / ‖expected‖: above the rounding of formulas that add a million terms in float32, far below what
 # a wrong formula gives.
 TOLERANCE = 1e-4
+SIGMA = 6.0  # of the Gaussian upsampling, in pixels
 
 CAMFAST, EAGER, COMPILED, FLOOR = "camfast", "eager", "compiled", "floor"
 INTERPOLATE, ZERO_INSERTION, CV2 = "interpolate", "zero insertion", "cv2"

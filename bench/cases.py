@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from bench import map_ops, pictures, upsamplings
-from bench.case import Case, Size, Spec
+from bench.case import SIGMA, Case, Size, Spec
 from camfast.ops.forms import FORMS
 
 _LARGE: tuple[Size, ...] = ((1, 64, 96, 96, 96), (1, 32, 128, 128, 128))
@@ -25,9 +25,7 @@ _SPECS: dict[str, tuple[Spec, ...]] = {
     "weighted_sum": tuple(Spec("weighted_sum", "", size) for size in (_LARGE[0], *_SMALL)),
     "product_sum": tuple(Spec("product_sum", "none", size) for size in (_LARGE[0], *_SMALL)),
     "linear_upsample": tuple(Spec("linear_upsample", "", size, to) for size, to in _UPSAMPLINGS),
-    "gaussian_upsample": tuple(
-        Spec("gaussian_upsample", f"σ {upsamplings.SIGMA:g}", size, to) for size, to in _UPSAMPLINGS
-    ),
+    "gaussian_upsample": tuple(Spec("gaussian_upsample", f"σ {SIGMA:g}", size, to) for size, to in _UPSAMPLINGS),
     "overlay": (Spec("overlay", "uint16", (1, 14, 14), (2048, 2048)),),
     "running_max": (Spec("running_max", "", (1, 256, 256, 256)), Spec("running_max", "", (8, 224, 224))),
 }

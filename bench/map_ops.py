@@ -5,10 +5,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from bench.case import Case, Spec, make_case
+from bench.case import SIGMA, Case, Spec, make_case
 from camfast import ops
 from camfast.ops import reference
-from camfast.ops.forms import FORMS, Rectify, map_dtype
+from camfast.ops.forms import FORMS, Rectify, map_dtype, split_centres
 
 
 def channel_weights(spec: Spec, device: str) -> Case:
@@ -51,17 +51,33 @@ def product_sum(spec: Spec, device: str) -> Case:
 
 
 def fused_cam(spec: Spec, device: str) -> Case:
-    """The formula gives the map alone, and is spared the conditioning that camfast reports with it."""
+    """The formula gives the map alone, and is spared the conditioning that camfast reports with it.
+
+    Where there is a size to go ``to``, the Gaussian upsampling is part of both.
+    """
     A, G = _activations(spec, device), _gradients(spec, device)
-    out = _map(spec, A)
     method, form = spec.variant, FORMS[spec.variant]
+    size = spec.to
+    out = _map(spec, A) if size is None else A.new_empty((spec.size[0], *size), dtype=map_dtype(A.dtype))
 
     def formula(a: Tensor, g: Tensor) -> Tensor:
         if form.rectify is not None:
-            return reference.product_sum(a, g, form.rectify, form.relu)
-        return reference.weighted_sum(a, reference.channel_weights(a, g, method), form.relu)
+            grid = reference.product_sum(a, g, form.rectify, form.relu)
+        else:
+            grid = reference.weighted_sum(a, reference.channel_weights(a, g, method), form.relu)
+        if size is None:
+            return grid
+        starts, steps = split_centres(None, spec.size[2:], size)
+        return reference.gaussian_upsample(grid, size, [SIGMA] * len(size), "spray", starts, steps)
 
-    return make_case(spec, lambda backend: ops.fused_cam(A, G, method, out=out, backend=backend), formula, (A, G), out)
+    options = {} if size is None else {"size": size, "upsample": "gaussian", "sigma": SIGMA}
+    return make_case(
+        spec,
+        lambda backend: ops.fused_cam(A, G, method, out=out, backend=backend, **options),  # type: ignore[arg-type]
+        formula,
+        (A, G),
+        out,
+    )
 
 
 def _activations(spec: Spec, device: str) -> Tensor:

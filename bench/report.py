@@ -37,7 +37,7 @@ class Circumstances:
     @classmethod
     def now(cls) -> "Circumstances":
         return cls(
-            date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            date=now(),
             cpu=_cpu(),
             cores=os.cpu_count() or 1,
             threads=torch.get_num_threads(),
@@ -46,7 +46,7 @@ class Circumstances:
             python=platform.python_version(),
             torch=torch.__version__,
             camfast=camfast.__version__,
-            commit=_commit(),
+            commit=commit(),
         )
 
     def __str__(self) -> str:
@@ -96,6 +96,11 @@ class Report:
         path.write_text(replace_block(path.read_text("utf-8"), self.name, self.markdown()), "utf-8")
 
 
+def now() -> str:
+    """Date and time for people."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table: words to the left, numbers to the right."""
     numeric = [all(row[i][:1].isdigit() for row in rows) for i in range(len(columns))]
@@ -121,7 +126,9 @@ def _cpu() -> str:
     return next(named, platform.machine())
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit that is measured, from git, or from CAMFAST_COMMIT where the sources came without their history."""
+
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -129,4 +136,4 @@ def _commit() -> str:
         changed = git("status", "--porcelain", "--untracked-files=no", "--", "camfast", "csrc", "kernels")
         return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return os.environ.get("CAMFAST_COMMIT", "unknown")

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Contender = Callable[[], object]
+# seconds a call, from so many calls of a contender in a row
+Stopwatch = Callable[[Contender, int], float]
 
 # Beyond these a comparison is inconclusive: the control, and the part of all cores' time that other processes took.
 CONTROL_LIMIT = 1.05
@@ -74,6 +76,15 @@ class Comparison:
         return self.control_ratio <= CONTROL_LIMIT and (self.others or 0.0) <= OTHERS_LIMIT
 
 
+def call_in_a_row(contender: Contender, calls: int) -> float:
+    """Seconds a call, after one that isn't timed: it wakes threads and brings data back into the caches."""
+    contender()
+    start = time.perf_counter()
+    for _ in range(calls):
+        contender()
+    return (time.perf_counter() - start) / calls
+
+
 def compare(
     contenders: Mapping[str, Contender],
     *,
@@ -81,6 +92,7 @@ def compare(
     seconds: float = 2.0,
     rounds: tuple[int, int] = (7, 101),
     block: float = 2e-3,
+    stopwatch: Stopwatch = call_in_a_row,
 ) -> Comparison:
     """Check what the contenders return, then time them in turns.
 
@@ -95,12 +107,13 @@ def compare(
     rounds
         The fewest and the most rounds, whatever they take.
     block
-        Seconds for which each contender runs in a round, in as many calls as that takes, one at least. The call before
-        them isn't timed: it wakes the contender's threads and brings its data back into the caches.
+        Seconds for which each contender runs in a round, in as many calls as that takes, one at least.
+    stopwatch
+        What times them.
     """
     for name, contender in contenders.items():
         check(name, contender())
-    calls = {name: max(1, math.ceil(block / _duration(contender))) for name, contender in contenders.items()}
+    calls = {name: max(1, math.ceil(block / _duration(contender, stopwatch))) for name, contender in contenders.items()}
     first = next(iter(contenders))
     entries = [*((name, name) for name in contenders), (_CONTROL, first)]
     seen: dict[str, list[float]] = {entry: [] for entry, _ in entries}
@@ -114,7 +127,7 @@ def compare(
                 break
             draw.shuffle(entries)
             for entry, name in entries:
-                seen[entry].append(_block(contenders[name], calls[name]))
+                seen[entry].append(stopwatch(contenders[name], calls[name]))
         elapsed = time.perf_counter() - start
         foreign = _foreign_seconds()
     finally:
@@ -188,15 +201,7 @@ def _ratio(above: Timing, below: Timing) -> Ratio:
     return Ratio(median, low, high)
 
 
-def _duration(contender: Contender) -> float:
+def _duration(contender: Contender, stopwatch: Stopwatch) -> float:
     """Seconds of a warm call, roughly."""
     contender()
-    return min(_block(contender, 1) for _ in range(2))
-
-
-def _block(contender: Contender, calls: int) -> float:
-    contender()
-    start = time.perf_counter()
-    for _ in range(calls):
-        contender()
-    return (time.perf_counter() - start) / calls
+    return min(stopwatch(contender, 1) for _ in range(2))

@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.case import INTERPOLATE, ZERO_INSERTION, Case, Peer, Size, Spec, make_case
+from bench.case import INTERPOLATE, SIGMA, ZERO_INSERTION, Case, Peer, Size, Spec, make_case
 from camfast import ops
 from camfast.ops import reference
 from camfast.ops.forms import map_dtype, split_centres
-
-SIGMA = 6.0
 
 
 def linear_upsample(spec: Spec, device: str) -> Case:
