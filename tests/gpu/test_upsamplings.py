@@ -49,7 +49,7 @@ def test_gaussian_upsample(runner: Runner, gain: Gain, dtype: torch.dtype, layou
 
 
 @pytest.mark.parametrize("upsample", ["linear", "gaussian"])
-def test_into_a_part_of_something_larger(runner: Runner, upsample: str) -> None:
+def test_into_a_part_of_another_tensor(runner: Runner, upsample: str) -> None:
     """Rows that start anywhere, and nothing written beside them."""
     grid = runner.place(torch.randn(3, 5, 6))
     for start in range(4):
