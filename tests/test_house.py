@@ -38,7 +38,7 @@ WITHIN_OPS = (
     {"bands", "operands", "preference"},
     {"checks", "reference", "native"},
     {"cuda", "triton", "colormaps"},
-    {"dispatch"},
+    {"dispatch", "plans", "backward"},
     {"registry"},
     {
         "channel_weights",

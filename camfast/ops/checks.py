@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from camfast.ops.forms import DTYPES, FORMS, GAINS, IMAGE_DTYPES, map_dtype
 
@@ -206,16 +207,19 @@ def _extent(tensor: Tensor) -> tuple[int, int]:
     return start, start + (last + 1) * tensor.element_size()
 
 
-def is_plain(*tensors: Tensor | None) -> bool:
-    """Whether raw addresses may be taken: real tensors outside of tracing, transforms and recorded autograd."""
-    if torch.compiler.is_compiling():
+def is_plain(*tensors: Tensor) -> bool:
+    """Whether raw addresses may be taken: real tensors outside of tracing, transforms and recorded derivatives."""
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or forward_ad._current_level >= 0:
         return False
     grad = torch.is_grad_enabled()
-    for tensor in tensors:
-        if tensor is None:
-            continue
-        if type(tensor) is not Tensor and type(tensor) is not torch.nn.Parameter:
-            return False
-        if (grad and tensor.requires_grad) or torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-            return False
-    return True
+    return all(
+        type(tensor) in (Tensor, torch.nn.Parameter)
+        and not (grad and tensor.requires_grad)
+        and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        for tensor in tensors
+    )
+
+
+def is_intercepted() -> bool:
+    """Whether a dispatch mode of torch, such as a tracer of graphs, wants to see every op."""
+    return torch._C._len_torch_dispatch_stack() > 0

@@ -1,6 +1,8 @@
 """Which backend runs an op: named, explicit, and never a silent fallback."""
 
+import functools
 import importlib
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -84,21 +86,13 @@ def choose(op: str, device: torch.device, backend: str | None) -> ModuleType:
     )
 
 
-def run(op: str, arguments: tuple[Any, ...], out: Any, backend: str | None) -> Any:
-    """Run an op whose arguments have been checked, on the backend asked for or the best one there is.
+def function(op: str, device: torch.device, backend: str | None) -> Callable[..., Any]:
+    """Return what runs an op: it takes checked arguments and the output to write into, a tensor or a tuple of them.
 
-    ``out`` is a tensor or a `FusedCam` to write into, or None.
+    Raises what `choose` does.
     """
-    module = choose(op, arguments[0].device, backend)
-    if module is not reference:
-        return getattr(module, op)(*arguments, out)
-    result = getattr(reference, op)(*arguments)
-    if out is None:
-        return result
-    for target, source in zip(_fields(out), _fields(result), strict=True):
-        if target is not None and source is not None:
-            target.copy_(source)
-    return out
+    found: Callable[..., Any] = getattr(choose(op, device, backend), op)
+    return found if backend != "torch" else functools.partial(_copy, found)
 
 
 def _module(backend: str) -> ModuleType:
@@ -120,5 +114,11 @@ def _failure(backend: str, kind: str) -> str | None:
     return failure
 
 
-def _fields(result: Any) -> tuple[Tensor | None, ...]:
-    return (result,) if isinstance(result, Tensor) else tuple(result)
+def _copy(formula: Callable[..., Any], *arguments: Any) -> None:
+    """Write what a formula of the reference gives into the output, the last of the arguments."""
+    *read, out = arguments
+    results = formula(*read)
+    pairs = ((out, results),) if isinstance(out, Tensor) else zip(out, results, strict=True)
+    for target, result in pairs:
+        if target is not None and result is not None:
+            target.copy_(result)

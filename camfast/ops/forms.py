@@ -1,8 +1,8 @@
 """What the kernels know of each method: its form, its code, and whether a ReLU ends it by default."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -61,6 +61,16 @@ FORMS: dict[str, Form] = {
 }
 
 
+def tensors_of(values: Iterable[Any]) -> list[Tensor]:
+    """The tensors among some values, and in the tuples among them."""
+    return [
+        tensor
+        for value in values
+        for tensor in (value if isinstance(value, tuple) else (value,))
+        if isinstance(tensor, Tensor)
+    ]
+
+
 def map_dtype(dtype: torch.dtype) -> torch.dtype:
     """The dtype of maps and weights: float64 for float64, float32 for everything else."""
     return torch.float64 if dtype == torch.float64 else torch.float32
@@ -106,9 +116,10 @@ class FusedCam(NamedTuple):
 
     def targets(self, part: slice) -> "FusedCam":
         """Views of some of the targets, for results with an axis of targets."""
+        grid = self.grid[:, part]
         return FusedCam(
-            self.grid[:, part],
-            self.maps[:, part],
+            grid,
+            grid if self.maps is self.grid else self.maps[:, part],
             None if self.weights is None else self.weights[:, part],
             None if self.ill_conditioned is None else self.ill_conditioned[:, part],
         )

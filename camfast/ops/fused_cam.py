@@ -1,13 +1,11 @@
 """From activations and gradients to a map in one call: weights, combination and upsampling."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from camfast.ops import dispatch, reference
-from camfast.ops.channel_weights import channel_weights
 from camfast.ops.checks import (
     check_activations,
     check_gaussian,
@@ -15,7 +13,6 @@ from camfast.ops.checks import (
     check_out,
     check_pair,
     check_size,
-    is_plain,
 )
 from camfast.ops.forms import (
     FORMS,
@@ -29,10 +26,14 @@ from camfast.ops.forms import (
     per_axis,
     split_centres,
 )
-from camfast.ops.gaussian_upsample import gaussian_upsample
-from camfast.ops.linear_upsample import linear_upsample
-from camfast.ops.product_sum import product_sum
-from camfast.ops.weighted_sum import weighted_sum
+from camfast.ops.registry import Op, ResultShape
+
+
+class _Shapes(NamedTuple):
+    grid: ResultShape
+    maps: ResultShape | None
+    weights: ResultShape | None
+    ill_conditioned: ResultShape | None
 
 
 def fused_cam(
@@ -93,14 +94,13 @@ def fused_cam(
     >>> camfast.ops.fused_cam(A, G, "hirescam", size=(4,))
     tensor([[2.0000, 2.2500, 2.7500, 3.0000]])
     """
-    parts = None
-    if out is not None:
-        targets = gradients.shape[0] if gradients.ndim > activations.ndim else None
-        parts = allocate(activations, method, size, targets=targets, maps=out)
-    return fused_cam_parts(
-        activations, gradients, method, relu=relu, size=size, upsample=upsample, sigma=sigma, gain=gain,
-        centres=centres, out=parts, backend=backend,
-    ).maps  # fmt: skip
+    # nobody asks for the other parts; the grid is a part of its own where it is upsampled
+    grid: Any = out if size is None else None
+    written = None if out is None else FusedCam(grid, out, None, None)
+    parts: FusedCam = _op.run(
+        activations, gradients, method, relu, size, upsample, sigma, gain, centres, out=written, backend=backend
+    )
+    return parts.grid if parts.maps is None else parts.maps
 
 
 def fused_cam_parts(
@@ -122,24 +122,10 @@ def fused_cam_parts(
     The parameters are those of `fused_cam`, but ``out`` holds a tensor for each part: what `allocate` gives, or the
     `FusedCam.targets` of a larger result.
     """
-    pair = check_pair(activations, gradients)
-    check_method(method)
-    form = FORMS[method]
-    relu = form.relu if relu is None else relu
-    resize = _Resize.of(pair.spatial, size, upsample or form.upsample, sigma, gain, centres)
-    outputs = () if out is None else tuple(field for field in out if field is not None)
-    if not is_plain(activations, gradients, *outputs):
-        if outputs:
-            raise ValueError("out= can't be used where autograd records or torch traces the call: leave it out")
-        return _composed(activations, gradients, method, relu, resize, backend)
-    if out is None:
-        out = allocate(activations, method, resize.size, targets=pair.targets if pair.has_targets else None)
-    else:
-        check_out(out.maps, pair.lead, tuple(resize.size or pair.spatial), (activations, gradients))
-        if out.grid is not out.maps:
-            check_out(out.grid, pair.lead, pair.spatial, (activations, gradients))
-    result: FusedCam = dispatch.run("fused_cam", (activations, gradients, method, relu, *resize), out, backend)
-    return result
+    parts: FusedCam = _op.run(
+        activations, gradients, method, relu, size, upsample, sigma, gain, centres, out=out, backend=backend
+    )
+    return parts if parts.maps is not None else parts._replace(maps=parts.grid)
 
 
 def allocate(
@@ -177,61 +163,88 @@ def allocate(
     return FusedCam(grid, maps, empty(channels), empty(dtype=torch.bool))
 
 
-class _Resize(NamedTuple):
+def _prepare(
+    activations: Tensor,
+    gradients: Tensor,
+    method: str,
+    relu: bool | None,
+    size: Sequence[int] | None,
+    upsample: Upsample | None,
+    sigma: float | Sequence[float] | None,
+    gain: Gain,
+    centres: Centres | None,
+) -> tuple[Any, ...]:
     """The upsampling as the backends take it: no size, no upsampling; no sigma, a linear one."""
-
-    size: list[int] | None
-    sigma: list[float] | None
-    gain: Gain
-    starts: list[float]
-    steps: list[float]
-
-    @classmethod
-    def of(
-        cls,
-        spatial: Sequence[int],
-        size: Sequence[int] | None,
-        upsample: str,
-        sigma: float | Sequence[float] | None,
-        gain: Gain,
-        centres: Centres | None,
-    ) -> "_Resize":
-        rank = len(spatial)
-        if upsample not in UPSAMPLES:
-            raise ValueError(f"upsample must be one of {', '.join(UPSAMPLES)}, found {upsample!r}")
-        if size is None:
-            return cls(None, None, gain, [0.0] * rank, [1.0] * rank)
-        size = [int(extent) for extent in size]
-        check_size(size, spatial)
-        starts, steps = split_centres(centres, spatial, size)
-        if upsample == "linear":
-            if sigma is not None or centres is not None:
-                raise ValueError("sigma and centres belong to upsample='gaussian', found them with 'linear'")
-            return cls(size, None, gain, starts, steps)
-        if sigma is None:
-            raise ValueError(SIGMA_MISSING)
-        sigmas = per_axis(sigma, rank)
-        check_gaussian(rank, sigmas, gain, starts, steps)
-        return cls(size, sigmas, gain, starts, steps)
+    check_activations(activations)
+    check_method(method)
+    form = FORMS[method]
+    spatial = activations.shape[2:]
+    upsample = upsample or form.upsample
+    if upsample not in UPSAMPLES:
+        raise ValueError(f"upsample must be one of {', '.join(UPSAMPLES)}, found {upsample!r}")
+    start: tuple[Any, ...] = (activations, gradients, method, form.relu if relu is None else bool(relu))
+    unused = gain, [0.0] * len(spatial), [1.0] * len(spatial)
+    if size is None:
+        return *start, None, None, *unused
+    size = [int(extent) for extent in size]
+    if upsample == "linear":
+        if sigma is not None or centres is not None:
+            raise ValueError("sigma and centres belong to upsample='gaussian', found them with 'linear'")
+        return *start, size, None, *unused
+    if sigma is None:
+        raise ValueError(SIGMA_MISSING)
+    check_size(size, spatial)
+    return *start, size, per_axis(sigma, len(spatial)), gain, *split_centres(centres, spatial, size)
 
 
-def _composed(
-    activations: Tensor, gradients: Tensor, method: str, relu: bool, resize: _Resize, backend: str | None
-) -> FusedCam:
-    """The same by the single ops, each of which autograd and tracing know."""
-    rectify = FORMS[method].rectify
-    weights = flags = None
-    if rectify is None:
-        weights = channel_weights(activations, gradients, method, backend=backend)
-        flags = reference.ill_conditioned(activations.detach(), gradients.detach(), method)
-        grid = weighted_sum(activations, weights, relu=relu, backend=backend)
-    else:
-        grid = product_sum(activations, gradients, rectify=rectify, relu=relu, backend=backend)
-    if resize.size is None:
-        return FusedCam(grid, grid, weights, flags)
-    if resize.sigma is None:
-        maps = linear_upsample(grid, resize.size, backend=backend)
-    else:
-        centres = tuple(zip(resize.starts, resize.steps, strict=True))
-        maps = gaussian_upsample(grid, resize.size, resize.sigma, gain=resize.gain, centres=centres, backend=backend)
-    return FusedCam(grid, maps, weights, flags)
+def _check(
+    activations: Tensor,
+    gradients: Tensor,
+    method: str,
+    relu: bool,  # noqa: ARG001
+    size: Sequence[int] | None,
+    sigma: Sequence[float] | None,
+    gain: str,
+    starts: Sequence[float],
+    steps: Sequence[float],
+) -> _Shapes:
+    """The shape of each part, None where there is none: no map apart from the grid, no weights."""
+    check_method(method)
+    pair = check_pair(activations, gradients)
+    if size is not None:
+        check_size(size, pair.spatial)
+        if sigma is not None:
+            check_gaussian(len(pair.spatial), sigma, gain, starts, steps)
+    weighted = FORMS[method].weighted
+    return _Shapes(
+        ResultShape(pair.lead, pair.spatial),
+        None if size is None else ResultShape(pair.lead, tuple(size)),
+        ResultShape(pair.lead, (pair.channels,)) if weighted else None,
+        ResultShape(pair.lead, (), torch.bool) if weighted else None,
+    )
+
+
+def _check_out(out: FusedCam, shapes: _Shapes, inputs: Sequence[Tensor]) -> None:
+    grid, maps, weights, flags = shapes
+    if maps is None and out.maps is not out.grid:
+        raise ValueError("out.maps must be out.grid where no size is given")
+    apart = inputs if maps is None or out.grid is None else (*inputs, out.maps)
+    for name, part, shape, others in (
+        ("out", out.maps, maps or grid, inputs),
+        ("out.grid", out.grid, grid, apart),
+        ("out.weights", out.weights, weights, inputs),
+        ("out.ill_conditioned", out.ill_conditioned, flags, inputs),
+    ):
+        if part is not None and shape is not None:
+            check_out(part, shape.lead, shape.rest, others, name, shape.dtype)
+
+
+_op = Op(
+    "fused_cam",
+    "Tensor activations, Tensor gradients, str method, bool relu, SymInt[]? size, float[]? sigma, str gain, "
+    "float[] starts, float[] steps",
+    _check,
+    prepare=_prepare,
+    returns=FusedCam,
+    check_out=_check_out,
+)

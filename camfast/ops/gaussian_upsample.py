@@ -1,6 +1,7 @@
 """Upsampling by Gaussians: every cell of the grid sprays one on the pixels, in one to three dimensions."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -68,9 +69,15 @@ def gaussian_upsample(
     >>> camfast.ops.gaussian_upsample(torch.tensor([[0.0, 1.0, 0.0]]), (3,), sigma=1.0)
     tensor([[0.6065, 1.0000, 0.6065]])
     """
+    return _op(grid, size, sigma, gain, centres, out=out, backend=backend)
+
+
+def _prepare(
+    grid: Tensor, size: Sequence[int], sigma: float | Sequence[float], gain: Gain, centres: Centres | None
+) -> tuple[Any, ...]:
     size = list(check_grid(grid, size))
     starts, steps = split_centres(centres, grid.shape[-len(size) :], size)
-    return _op(grid, size, per_axis(sigma, len(size)), gain, starts, steps, out=out, backend=backend)
+    return grid, size, per_axis(sigma, len(size)), gain, starts, steps
 
 
 def _check(
@@ -90,4 +97,5 @@ _op = Op(
     "gaussian_upsample",
     "Tensor grid, SymInt[] size, float[] sigma, str gain, float[] starts, float[] steps",
     _check,
+    prepare=_prepare,
 )

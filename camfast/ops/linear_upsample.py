@@ -44,7 +44,11 @@ def linear_upsample(
     >>> camfast.ops.linear_upsample(torch.tensor([[0.0, 4.0]]), (4,))
     tensor([[0., 1., 3., 4.]])
     """
-    return _op(grid, list(size), out=out, backend=backend)
+    return _op(grid, size, out=out, backend=backend)
+
+
+def _prepare(grid: Tensor, size: Sequence[int]) -> tuple[Tensor, list[int]]:
+    return grid, list(size)
 
 
 def _check(grid: Tensor, size: Sequence[int]) -> ResultShape:
@@ -52,4 +56,4 @@ def _check(grid: Tensor, size: Sequence[int]) -> ResultShape:
     return ResultShape((), (*grid.shape[: -len(target)], *target))
 
 
-_op = Op("linear_upsample", "Tensor grid, SymInt[] size", _check)
+_op = Op("linear_upsample", "Tensor grid, SymInt[] size", _check, prepare=_prepare)

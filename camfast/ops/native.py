@@ -1,18 +1,19 @@
-"""The way from torch tensors to `camfast._C`: addresses, sizes and strides as integers, outputs allocated here.
+"""The way from torch tensors to `camfast._C`: addresses, sizes and strides as integers.
 
-Inputs have passed the checks of their op. Every temporary is bound to a name that lives until the kernel has returned.
+What a kernel reads and writes has passed the checks of its op.
 """
 
 import functools
 import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from camfast.ops.forms import FusedCam, Gain, Rectify, RunningMax, map_dtype
+from camfast.ops.forms import FusedCam, Gain, Rectify, RunningMax, tensors_of
 from camfast.ops.operands import (
     DTYPE_CODES,
     GAIN_CODES,
@@ -20,11 +21,14 @@ from camfast.ops.operands import (
     RECTIFY_CODES,
     by_position,
     by_sample,
-    lead,
     lead_strides,
     pad,
-    pair,
 )
+
+# see `camfast._C.signature`
+Signature = Callable[
+    [tuple[Any, ...], Any, str | None], tuple[tuple[bytes, tuple[Any, ...], str | None], tuple[int, ...]] | None
+]
 
 
 @functools.cache
@@ -46,50 +50,81 @@ def instruction_set() -> str:
     return str(_kernels().isa())
 
 
-def channel_weights(activations: Tensor, gradients: Tensor, method: str, out: Tensor | None = None) -> Tensor:
+def signature() -> Signature:
+    """The function that reads what the checks of a call depend on, or one that reads nothing without the extension."""
+    loaded = _load()
+    return no_signature if isinstance(loaded, str) else loaded.signature
+
+
+def no_signature(arguments: tuple[Any, ...], out: Any, backend: str | None) -> None:
+    """Say of every call that it has to be checked."""
+
+
+class Kernel:
+    """An op of `camfast._C`: called with tensors, or bound to the layout of some.
+
+    Parameters
+    ----------
+    listing
+        Takes the op's arguments and its output, which have passed the checks, and lists the arguments of the function
+        of its name in `camfast._C` but for the number of threads: with tensors in the place of their addresses, first
+        those that are read, then those that are written, in the op's own order; None for a null address.
+    """
+
+    def __init__(self, listing: Callable[..., Iterable[Any]]) -> None:
+        functools.update_wrapper(self, listing)
+        self._name = listing.__name__
+        self._listing = listing
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run, and return the output, which is the last argument."""
+        listed = list(self._listing(*arguments))  # keeps copies until the kernel has returned
+        getattr(_kernels(), self._name)(*map(_address, listed), torch.get_num_threads())
+        return arguments[-1]
+
+    def bind(self, *arguments: Any) -> Callable[[tuple[int, ...], int], None] | None:
+        """Return what runs on tensors laid out like these, given their addresses and the number of threads.
+
+        None where the kernel works on copies.
+        """
+        listed = list(self._listing(*arguments))
+        used = [value.data_ptr() for value in listed if isinstance(value, Tensor)]
+        if used != [value.data_ptr() for value in tensors_of(arguments)]:
+            return None
+        bound: Callable[[tuple[int, ...], int], None]
+        bound = getattr(_kernels(), f"bind_{self._name}")(*map(_address, listed), 1)
+        return bound
+
+
+def _address(value: Any) -> Any:
+    return value.data_ptr() if isinstance(value, Tensor) else 0 if value is None else value
+
+
+@Kernel
+def channel_weights(activations: Tensor, gradients: Tensor, method: str, out: Tensor) -> Iterable[Any]:
     """See `camfast.ops.channel_weights`."""
-    A, G = by_position(activations, gradients)
-    if out is None:
-        out = activations.new_empty((*lead(activations, gradients), A.shape[1]), dtype=map_dtype(A.dtype))
-    _kernels().channel_weights(
-        METHOD_CODES[method],
-        *pair(A, G),
-        out.data_ptr(),
-        *lead_strides(out, 1),
-        0,
-        torch.get_num_threads(),
-    )
-    return out
+    return METHOD_CODES[method], *_pair(activations, gradients), out, *lead_strides(out, 1), None
 
 
-def weighted_sum(activations: Tensor, weights: Tensor, relu: bool, out: Tensor | None = None) -> Tensor:
+@Kernel
+def weighted_sum(activations: Tensor, weights: Tensor, relu: bool, out: Tensor) -> Iterable[Any]:
     """See `camfast.ops.weighted_sum`."""
     A, w = activations.resolve_neg().flatten(2), weights.resolve_neg().contiguous()
-    if out is None:
-        out = activations.new_empty((*w.shape[:-1], *activations.shape[2:]), dtype=map_dtype(A.dtype))
     targets = w.shape[1] if w.ndim == 3 else 1
-    _kernels().weighted_sum(
-        DTYPE_CODES[A.dtype], targets, *A.shape, A.data_ptr(), *A.stride(), w.data_ptr(), relu,
-        out.data_ptr(), *lead_strides(out, activations.ndim - 2), torch.get_num_threads(),
+    return (
+        DTYPE_CODES[A.dtype], targets, *A.shape, A, *A.stride(), w, relu,
+        out, *lead_strides(out, activations.ndim - 2),
     )  # fmt: skip
-    return out
 
 
-def product_sum(
-    activations: Tensor, gradients: Tensor, rectify: Rectify, relu: bool, out: Tensor | None = None
-) -> Tensor:
+@Kernel
+def product_sum(activations: Tensor, gradients: Tensor, rectify: Rectify, relu: bool, out: Tensor) -> Iterable[Any]:
     """See `camfast.ops.product_sum`."""
-    A, G = by_position(activations, gradients)
-    spatial = activations.shape[2:]
-    if out is None:
-        out = activations.new_empty((*lead(activations, gradients), *spatial), dtype=map_dtype(A.dtype))
-    _kernels().product_sum(
-        RECTIFY_CODES[rectify], *pair(A, G), relu,
-        out.data_ptr(), *lead_strides(out, len(spatial)), torch.get_num_threads(),
-    )  # fmt: skip
-    return out
+    strides = lead_strides(out, activations.ndim - 2)
+    return RECTIFY_CODES[rectify], *_pair(activations, gradients), relu, out, *strides
 
 
+@Kernel
 def fused_cam(
     activations: Tensor,
     gradients: Tensor,
@@ -101,37 +136,26 @@ def fused_cam(
     starts: Sequence[float],
     steps: Sequence[float],
     out: FusedCam,
-) -> FusedCam:
+) -> Iterable[Any]:
     """See `camfast.ops.fused_cam_parts`; ``out`` holds the tensors to write into."""
-    A, G = by_position(activations, gradients)
     spatial = activations.shape[2:]
     rank = len(spatial)
-    weights = (0, 0, 0) if out.weights is None else (out.weights.data_ptr(), *lead_strides(out.weights, 1))
-    flags = (
-        out.ill_conditioned
-    )  # bool has the bytes of the kernel's uint8; some targets of more want a place of their own
-    if flags is not None and not flags.is_contiguous():
-        flags = torch.empty_like(flags, memory_format=torch.contiguous_format)
-    upsample = 0 if size is None else 1 if sigma is None else 2
-    sigma = sigma or (-1.0,) * rank
-    _kernels().fused_cam(
-        METHOD_CODES[method], relu, *pair(A, G),
-        out.grid.data_ptr(), *lead_strides(out.grid, rank), *weights, 0 if flags is None else flags.data_ptr(),
-        upsample, *pad(spatial, 1), *pad(size or spatial, 1), *_gaussian(sigma, gain, starts, steps),
-        out.maps.data_ptr() if upsample else 0, *lead_strides(out.maps, rank), torch.get_num_threads(),
+    return (
+        METHOD_CODES[method], relu, *_pair(activations, gradients),
+        out.grid, *lead_strides(out.grid, rank), out.maps, *lead_strides(out.maps, rank),
+        out.weights, *lead_strides(out.weights, 1), out.ill_conditioned, *lead_strides(out.ill_conditioned, 0),
+        0 if size is None else 1 if sigma is None else 2, *pad(spatial, 1), *pad(size or spatial, 1),
+        *_gaussian(sigma or (-1.0,) * rank, gain, starts, steps),
     )  # fmt: skip
-    if out.ill_conditioned is not None and flags is not None and flags is not out.ill_conditioned:
-        out.ill_conditioned.copy_(flags)
-    return out
 
 
-def linear_upsample(grid: Tensor, size: Sequence[int], out: Tensor | None = None) -> Tensor:
+@Kernel
+def linear_upsample(grid: Tensor, size: Sequence[int], out: Tensor) -> Iterable[Any]:
     """See `camfast.ops.linear_upsample`."""
-    cells, out = _upsampling_operands(grid, size, out)
-    _kernels().linear_upsample(*_cells(cells, size), *pad(size, 1), out.data_ptr(), torch.get_num_threads())
-    return out
+    return *_cells(grid, size), *pad(size, 1), out
 
 
+@Kernel
 def gaussian_upsample(
     grid: Tensor,
     size: Sequence[int],
@@ -139,17 +163,13 @@ def gaussian_upsample(
     gain: Gain,
     starts: Sequence[float],
     steps: Sequence[float],
-    out: Tensor | None = None,
-) -> Tensor:
+    out: Tensor,
+) -> Iterable[Any]:
     """See `camfast.ops.gaussian_upsample`."""
-    cells, out = _upsampling_operands(grid, size, out)
-    _kernels().gaussian_upsample(
-        *_cells(cells, size), *pad(size, 1), *_gaussian(sigma, gain, starts, steps),
-        out.data_ptr(), torch.get_num_threads(),
-    )  # fmt: skip
-    return out
+    return *_cells(grid, size), *pad(size, 1), *_gaussian(sigma, gain, starts, steps), out
 
 
+@Kernel
 def overlay(
     image: Tensor,
     heat: Tensor,
@@ -160,40 +180,27 @@ def overlay(
     sigma: Sequence[float] | None,
     black: float,
     white: float,
-    out: Tensor | None = None,
-) -> Tensor:
+    out: Tensor,
+) -> Iterable[Any]:
     """See `camfast.ops.overlay`."""
     pixels, cells, colors = image.resolve_neg().contiguous(), heat.resolve_neg().contiguous(), table.contiguous()
-    size = image.shape[1:3]
-    if out is None:
-        out = image.new_empty((image.shape[0], *size, 3), dtype=torch.uint8)
-    _kernels().overlay(
-        DTYPE_CODES[image.dtype], image.shape[0], *size, 3 if image.ndim == 4 else 1, pixels.data_ptr(),
-        DTYPE_CODES[heat.dtype], *heat.shape[1:], cells.data_ptr(), colors.data_ptr(), float(low), float(high),
-        alpha, *(sigma or (0.0, 0.0)), black, white, out.data_ptr(), out.stride(0), torch.get_num_threads(),
+    return (
+        DTYPE_CODES[image.dtype], image.shape[0], *image.shape[1:3], 3 if image.ndim == 4 else 1, pixels,
+        DTYPE_CODES[heat.dtype], *heat.shape[1:], cells, colors, float(low), float(high),
+        alpha, *(sigma or (0.0, 0.0)), black, white, out, out.stride(0),
     )  # fmt: skip
-    return out
 
 
-def running_max(
-    values: Tensor, index: Tensor, candidate: Tensor, unit: int | Tensor, out: RunningMax | None = None
-) -> RunningMax:
+@Kernel
+def running_max(values: Tensor, index: Tensor, candidate: Tensor, unit: int | Tensor, out: RunningMax) -> Iterable[Any]:
     """See `camfast.ops.running_max`."""
-    if out is None:
-        out = RunningMax(
-            values.new_empty(values.shape),
-            index.new_empty(index.shape),
-        )
     planes = [by_sample(tensor) for tensor in (values, index, candidate)]
     units = unit.to(torch.int32).expand(len(values)).contiguous() if isinstance(unit, Tensor) else None
-    operands = (number for plane in planes for number in (plane.data_ptr(), plane.stride(0)))
-    _kernels().running_max(
-        DTYPE_CODES[candidate.dtype], *planes[0].shape, *operands,
-        0 if units is None else units.data_ptr(), 0 if units is not None else unit,
-        out.values.data_ptr(), out.values.stride(0), out.index.data_ptr(), out.index.stride(0),
-        torch.get_num_threads(),
+    return (
+        DTYPE_CODES[candidate.dtype], *planes[0].shape, *(x for plane in planes for x in (plane, plane.stride(0))),
+        units, unit if units is None else 0,
+        out.values, out.values.stride(0), out.index, out.index.stride(0),
     )  # fmt: skip
-    return out
 
 
 def _kernels() -> ModuleType:
@@ -202,19 +209,17 @@ def _kernels() -> ModuleType:
     return loaded
 
 
-def _upsampling_operands(grid: Tensor, size: Sequence[int], out: Tensor | None) -> tuple[Tensor, Tensor]:
+def _pair(activations: Tensor, gradients: Tensor) -> tuple[Any, ...]:
+    """Dtype, sizes, and both by position with their strides."""
+    A, G = by_position(activations, gradients)
+    return DTYPE_CODES[A.dtype], *G.shape, A, *A.stride(), G, *G.stride()
+
+
+def _cells(grid: Tensor, size: Sequence[int]) -> tuple[Any, ...]:
+    """Dtype, number of maps, the grid's axes, and the grid itself."""
     cells = grid.resolve_neg().contiguous()
-    if out is None:
-        lead = grid.shape[: -len(size)]
-        out = grid.new_empty((*lead, *size), dtype=map_dtype(grid.dtype))
-    return cells, out
-
-
-def _cells(cells: Tensor, size: Sequence[int]) -> tuple[int, ...]:
-    """Dtype, number of maps, the grid's axes and its address."""
     split = cells.ndim - len(size)
-    shape = cells.shape
-    return (DTYPE_CODES[cells.dtype], math.prod(shape[:split]), *pad(shape[split:], 1), cells.data_ptr())
+    return DTYPE_CODES[cells.dtype], math.prod(cells.shape[:split]), *pad(cells.shape[split:], 1), cells
 
 
 def _gaussian(sigma: Sequence[float], gain: Gain, starts: Sequence[float], steps: Sequence[float]) -> tuple[float, ...]:

@@ -38,8 +38,10 @@ def pair(A: Tensor, G: Tensor) -> tuple[int, ...]:
     return (DTYPE_CODES[A.dtype], *G.shape, A.data_ptr(), *A.stride(), G.data_ptr(), *G.stride())
 
 
-def lead_strides(out: Tensor, rank: int) -> tuple[int, int]:
-    """Strides of samples and targets of (N, *rank axes) or (N, T, *rank axes)."""
+def lead_strides(out: Tensor | None, rank: int) -> tuple[int, int]:
+    """Strides of samples and targets of (N, *rank axes) or (N, T, *rank axes); zeros where there is no output."""
+    if out is None:
+        return 0, 0
     return out.stride(0), out.stride(1) if out.ndim == rank + 2 else 0
 
 

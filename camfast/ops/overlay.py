@@ -150,5 +150,4 @@ _op = Op(
     "Tensor image, Tensor heat, Tensor table, Tensor low, Tensor high, float alpha, float[]? sigma, float black, "
     "float white",
     _check,
-    differentiable=False,
 )

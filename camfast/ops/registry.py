@@ -1,18 +1,23 @@
-"""One `Op` an operation: checked, known to torch, and run by the dispatcher.
+"""One `Op` an operation: checked, known to torch, and run by the backend of its tensors.
 
-Eager calls on plain tensors go straight to the dispatcher, which costs less than a call through ``torch.ops``. Inputs
-that autograd records, fake tensors and tracing go through ``torch.ops.camfast``. Both ways run the same check.
+Eager calls on plain tensors go straight to the backend. Inputs that autograd records, fake tensors and tracing go
+through ``torch.ops.camfast``. Both ways run the same check; a call like one that has passed it isn't checked again
+(`camfast.ops.plans`).
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
-from camfast.ops import dispatch, reference
-from camfast.ops.checks import check_out, is_plain
-from camfast.ops.forms import map_dtype
+from camfast.ops import dispatch, native
+from camfast.ops.backward import DERIVATIVES
+from camfast.ops.checks import check_out, is_intercepted, is_plain
+from camfast.ops.forms import map_dtype, tensors_of
+from camfast.ops.plans import Plans, plan_of
 
 _LIBRARY = torch.library.Library("camfast", "DEF")  # type: ignore[no-untyped-call]
 
@@ -24,9 +29,17 @@ class ResultShape(NamedTuple):
     rest: tuple[int, ...]
     dtype: torch.dtype | None = None
 
+    def empty(self, like: Tensor) -> Tensor:
+        """A tensor of this shape on the device of another, whose dtype is that of the inputs."""
+        return like.new_empty((*self.lead, *self.rest), dtype=self.dtype or map_dtype(like.dtype))
 
-def _check_single_out(out: Tensor | None, shape: ResultShape, inputs: tuple[Tensor, ...]) -> None:
+
+def _check_single_out(out: Tensor | None, shape: ResultShape, inputs: list[Tensor]) -> None:
     check_out(out, shape.lead, shape.rest, inputs, dtype=shape.dtype)
+
+
+def _as_they_are(*arguments: Any) -> tuple[Any, ...]:
+    return arguments
 
 
 class Op:
@@ -35,17 +48,19 @@ class Op:
     Parameters
     ----------
     name
-        The op, also the name of its functions in `camfast.ops.native` and `camfast.ops.reference`.
+        The op, also the name of its function in each backend.
     schema
         Its arguments in torch's schema language, tensors first, without ``backend``, which every op has.
     check
-        Takes those arguments, raises for what doesn't fit, and returns the shape of the result, or of each.
+        Takes those arguments, raises for what doesn't fit, and returns the shape of the result, or of each; None in
+        the place of one that these arguments don't have.
+    prepare
+        Makes those arguments of the ones that `run` is called with; its results depend on their values and on the
+        tensors' sizes and dtypes only.
     returns
         The named tuple of an op with several results; None for a tensor.
     check_out
         Checks the caller's output against the shape and the tensors that are read.
-    differentiable
-        Whether the op has a derivative; else inputs that autograd records are refused.
     """
 
     def __init__(
@@ -54,23 +69,24 @@ class Op:
         schema: str,
         check: Callable[..., Any],
         *,
+        prepare: Callable[..., tuple[Any, ...]] = _as_they_are,
         returns: Any = None,
         check_out: Callable[..., None] = _check_single_out,
-        differentiable: bool = True,
     ) -> None:
         self.name = name
         self.check = check
+        self._prepare = prepare
         self._check_out = check_out
         self._returns = returns
-        self._differentiable = differentiable
-        self._formula: Callable[..., Tensor] = getattr(reference, name)
+        self._derivative = DERIVATIVES.get(name)  # without one, inputs that autograd records are refused
         self._is_tensor = [part.split()[0] == "Tensor" for part in schema.split(", ")]
+        self._plans = Plans()
         result = "Tensor" if returns is None else f"({', '.join(f'Tensor {field}' for field in returns._fields)})"
         _LIBRARY.define(f"{name}({schema}, *, str? backend=None) -> {result}")  # type: ignore[no-untyped-call]
         _LIBRARY.impl(name, self._kernel, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
         qualified = f"camfast::{name}"
         torch.library.register_fake(qualified, self._fake, lib=_LIBRARY)
-        if differentiable:
+        if self._derivative is not None:
             torch.library.register_autograd(qualified, self._backward, setup_context=self._setup_context, lib=_LIBRARY)
 
     def __call__(self, *arguments: Any, out: Tensor | None, backend: str | None) -> Tensor:
@@ -80,21 +96,50 @@ class Op:
 
     def run(self, *arguments: Any, out: Any, backend: str | None) -> Any:
         """Run the op on whatever kind of tensors it is given."""
-        shape = self.check(*arguments)
-        tensors = _tensors(arguments)
-        outputs = () if out is None else (out,) if isinstance(out, Tensor) else out
-        if is_plain(*tensors, *outputs):
+        if not is_compiling():
+            result = self._plans.attempt(arguments, out, backend)
+            if result is not None:
+                return result
+        prepared = self._prepare(*arguments)
+        shape = self.check(*prepared)
+        tensors = tensors_of(prepared)
+        if is_plain(*tensors, *tensors_of((out,))) and not (out is None and is_intercepted()):
             if out is not None:
                 self._check_out(out, shape, tensors)
-            return dispatch.run(self.name, arguments, out, backend)
-        if not self._differentiable and torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+            return self._run(arguments, prepared, shape, out, backend)
+        if self._derivative is None and torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
             raise ValueError(f"{self.name} has no derivative, and an input requires grad: detach it")
         if out is not None:
             raise ValueError(
                 "out= can't be used where autograd records or torch traces the call: leave it out, or detach the inputs"
             )
-        result = getattr(torch.ops.camfast, self.name)(*self._as_schema(arguments), backend=backend)
-        return result if self._returns is None else self._returns(*result)
+        result = getattr(torch.ops.camfast, self.name)(*self._as_schema(prepared), backend=backend)
+        return self._named(result, shape)
+
+    def _run(
+        self, arguments: tuple[Any, ...], prepared: tuple[Any, ...], shape: Any, out: Any, backend: str | None
+    ) -> Any:
+        """Run a call that was checked, and keep how."""
+        reads = prepared[0]
+        function = dispatch.function(self.name, reads.device, backend)
+        whole = out is not None and isinstance(function, native.Kernel)  # these leave out what isn't asked for
+        written = out if whole else self._complete(shape, out, reads)
+        function(*prepared, written)
+        complete = None if written is out else functools.partial(self._complete, shape)
+        self._plans.keep(plan_of(function, prepared, written, complete), arguments, out, backend)
+        return written
+
+    def _complete(self, shape: Any, out: Any, like: Tensor) -> Any:
+        """Allocate the results, or those that the caller's output hasn't."""
+        if self._returns is None:
+            return shape.empty(like) if out is None else out
+        given = (None,) * len(shape) if out is None else out
+        return self._returns(
+            *(
+                part if part is not None or extent is None else extent.empty(like)
+                for part, extent in zip(given, shape, strict=True)
+            )
+        )
 
     def _as_schema(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Numbers as tensors of no axis where the schema has tensors."""
@@ -107,42 +152,39 @@ class Op:
         )
 
     def _kernel(self, *arguments: Any, backend: str | None = None) -> Any:
-        self.check(*arguments)
-        return dispatch.run(self.name, arguments, None, backend)
+        written = self._complete(self.check(*arguments), None, arguments[0])
+        dispatch.function(self.name, arguments[0].device, backend)(*arguments, written)
+        return self._plain(written, arguments[0])
 
     def _fake(self, *arguments: Any, backend: str | None = None) -> Any:  # noqa: ARG002 (part of the schema)
-        shape = self.check(*arguments)
-        reads: Tensor = arguments[0]
+        return self._plain(self._complete(self.check(*arguments), None, arguments[0]), arguments[0])
 
-        def empty(shape: ResultShape) -> Tensor:
-            return reads.new_empty((*shape.lead, *shape.rest), dtype=shape.dtype or map_dtype(reads.dtype))
+    def _plain(self, results: Any, like: Tensor) -> Any:
+        """Results as the schema has them: empty tensors in the place of those that these arguments don't have."""
+        if self._returns is None:
+            return results
+        return tuple(like.new_empty(0) if result is None else result for result in results)
 
-        return empty(shape) if self._returns is None else tuple(empty(part) for part in shape)
+    def _named(self, results: Any, shape: Any) -> Any:
+        """Undo `_plain`."""
+        if self._returns is None:
+            return results
+        return self._returns(
+            *(None if extent is None else result for result, extent in zip(results, shape, strict=True))
+        )
 
-    @staticmethod
     def _setup_context(
+        self,
         ctx: Any,
         inputs: tuple[Any, ...],
-        keyword_only_inputs: dict[str, Any],  # noqa: ARG004 (torch passes all of them by name)
-        output: Tensor,  # noqa: ARG004
+        keyword_only_inputs: dict[str, Any],
+        output: Any,
     ) -> None:
-        tensors = _tensors(inputs)
-        ctx.save_for_backward(*tensors)
-        ctx.options = inputs[len(tensors) :]
+        ctx.arguments, ctx.backend = len(inputs), keyword_only_inputs["backend"]
+        assert self._derivative is not None
+        self._derivative.save(ctx, *inputs, output)
 
-    def _backward(self, ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Vector-Jacobian product through the formula of the reference."""
-        create_graph = torch.is_grad_enabled()
-        needed = ctx.needs_input_grad
-        with torch.enable_grad():
-            inputs = [t.view_as(t) if create_graph else t.detach() for t in ctx.saved_tensors]
-            wanted = [
-                t if t.requires_grad else t.requires_grad_() for t, need in zip(inputs, needed, strict=False) if need
-            ]
-            result = self._formula(*inputs, *ctx.options)
-        gradients = iter(torch.autograd.grad(result, wanted, gradient, create_graph=create_graph, allow_unused=True))
-        return tuple(next(gradients) if need else None for need in needed)
-
-
-def _tensors(arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    return tuple(value for value in arguments if isinstance(value, Tensor))
+    def _backward(self, ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        assert self._derivative is not None
+        found = self._derivative.gradients(ctx, *gradients)
+        return (*found, *(None,) * (ctx.arguments - len(found)))

@@ -125,5 +125,4 @@ _op = Op(
     _check,
     returns=RunningMax,
     check_out=_check_out,
-    differentiable=False,
 )

@@ -2,8 +2,12 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <vector>
 
+#include "bindings/bound.h"
+#include "bindings/signature.h"
 #include "bindings/views.h"
 #include "camfast/channel_weights.h"
 #include "camfast/fused_cam.h"
@@ -74,10 +78,10 @@ void product_sum(int rectify, int dtype, Int t, Int n, Int c, Int p, Address a, 
 
 void fused_cam(int method, bool relu, int dtype, Int t, Int n, Int c, Int p, Address a, Int a_sn, Int a_sc,
                Int a_sp, Address g, Int g_st, Int g_sn, Int g_sc, Int g_sp, Address grid, Int grid_sn,
-               Int grid_st, Address weights, Int weights_sn, Int weights_st, Address ill, int upsample,
-               Int d0, Int d1, Int d2, Int o0, Int o1, Int o2, double sigma0, double sigma1, double sigma2,
-               int gain, double start0, double start1, double start2, double step0, double step1,
-               double step2, Address maps, Int maps_sn, Int maps_st, int threads) {
+               Int grid_st, Address maps, Int maps_sn, Int maps_st, Address weights, Int weights_sn,
+               Int weights_st, Address ill, Int ill_sn, Int ill_st, int upsample, Int d0, Int d1, Int d2,
+               Int o0, Int o1, Int o2, double sigma0, double sigma1, double sigma2, int gain, double start0,
+               double start1, double start2, double step0, double step1, double step2, int threads) {
     const camfast::Upsampling upsampling{
         static_cast<camfast::UpsampleMode>(upsample),
         {d0, d1, d2},
@@ -85,15 +89,28 @@ void fused_cam(int method, bool relu, int dtype, Int t, Int n, Int c, Int p, Add
         {{sigma0, start0, step0}, {sigma1, start1, step1}, {sigma2, start2, step2}},
         static_cast<camfast::Gain>(gain)};
     const Int pixels = upsample ? o0 * o1 * o2 : 0;
+    auto* const flags = static_cast<std::uint8_t*>(mutable_pointer(ill));
+    // the kernel writes adjacent flags; those of some targets of a larger result go to a place of their own
+    // first
+    const bool adjacent = !flags || ((t <= 1 || ill_st == 1) && (n <= 1 || ill_sn == t));
+    std::unique_ptr<char[]> own_grid;  // where the caller wants the upsampled maps only
+    if (!grid && upsample) {
+        own_grid.reset(new char[static_cast<std::size_t>(n * t * p * camfast::element_size(results(dtype)))]);
+        grid = reinterpret_cast<Address>(own_grid.get());
+        grid_sn = t * p;
+        grid_st = p;
+    }
+    std::vector<std::uint8_t> apart(adjacent ? 0 : static_cast<std::size_t>(n * t));
     call((1 + t) * n * c * p + n * t * pixels, [&] {
-        return camfast::fused_cam(static_cast<camfast::CamMethod>(method), relu,
-                                  activations(dtype, n, c, p, a, a_sn, a_sc, a_sp),
-                                  gradients(dtype, t, n, c, p, g, g_st, g_sn, g_sc, g_sp),
-                                  output(dtype, n, t, p, grid, grid_sn, grid_st),
-                                  output(dtype, n, t, c, weights, weights_sn, weights_st),
-                                  static_cast<std::uint8_t*>(mutable_pointer(ill)), upsampling,
-                                  output(dtype, n, t, pixels, maps, maps_sn, maps_st), threads);
+        return camfast::fused_cam(
+            static_cast<camfast::CamMethod>(method), relu, activations(dtype, n, c, p, a, a_sn, a_sc, a_sp),
+            gradients(dtype, t, n, c, p, g, g_st, g_sn, g_sc, g_sp),
+            output(dtype, n, t, p, grid, grid_sn, grid_st),
+            output(dtype, n, t, c, weights, weights_sn, weights_st), adjacent ? flags : apart.data(),
+            upsampling, output(dtype, n, t, pixels, maps, maps_sn, maps_st), threads);
     });
+    for (std::size_t i = 0; i < apart.size(); ++i)
+        flags[static_cast<Int>(i) / t * ill_sn + static_cast<Int>(i) % t * ill_st] = apart[i];
 }
 
 void linear_upsample(int dtype, Int m, Int d0, Int d1, Int d2, Address grid, Int o0, Int o1, Int o2,
@@ -175,38 +192,38 @@ PYBIND11_MODULE(_C, module) {
 
     using py::arg;
     module.doc() = "CPU kernels of camfast on raw addresses; use camfast.ops, which checks tensors first.";
-    module.def("channel_weights", channel_weights, arg("method"), arg("dtype"), arg("t"), arg("n"), arg("c"),
-               arg("p"), arg("a"), arg("a_sn"), arg("a_sc"), arg("a_sp"), arg("g"), arg("g_st"), arg("g_sn"),
-               arg("g_sc"), arg("g_sp"), arg("out"), arg("out_sn"), arg("out_st"), arg("ill"),
-               arg("threads"));
-    module.def("weighted_sum", weighted_sum, arg("dtype"), arg("t"), arg("n"), arg("c"), arg("p"), arg("a"),
-               arg("a_sn"), arg("a_sc"), arg("a_sp"), arg("w"), arg("relu"), arg("out"), arg("out_sn"),
-               arg("out_st"), arg("threads"));
-    module.def("product_sum", product_sum, arg("rectify"), arg("dtype"), arg("t"), arg("n"), arg("c"),
-               arg("p"), arg("a"), arg("a_sn"), arg("a_sc"), arg("a_sp"), arg("g"), arg("g_st"), arg("g_sn"),
-               arg("g_sc"), arg("g_sp"), arg("relu"), arg("out"), arg("out_sn"), arg("out_st"),
-               arg("threads"));
-    module.def("fused_cam", fused_cam, arg("method"), arg("relu"), arg("dtype"), arg("t"), arg("n"), arg("c"),
-               arg("p"), arg("a"), arg("a_sn"), arg("a_sc"), arg("a_sp"), arg("g"), arg("g_st"), arg("g_sn"),
-               arg("g_sc"), arg("g_sp"), arg("grid"), arg("grid_sn"), arg("grid_st"), arg("weights"),
-               arg("weights_sn"), arg("weights_st"), arg("ill"), arg("upsample"), arg("d0"), arg("d1"),
-               arg("d2"), arg("o0"), arg("o1"), arg("o2"), arg("sigma0"), arg("sigma1"), arg("sigma2"),
-               arg("gain"), arg("start0"), arg("start1"), arg("start2"), arg("step0"), arg("step1"),
-               arg("step2"), arg("maps"), arg("maps_sn"), arg("maps_st"), arg("threads"));
-    module.def("linear_upsample", linear_upsample, arg("dtype"), arg("m"), arg("d0"), arg("d1"), arg("d2"),
-               arg("grid"), arg("o0"), arg("o1"), arg("o2"), arg("out"), arg("threads"));
-    module.def("gaussian_upsample", gaussian_upsample, arg("dtype"), arg("m"), arg("d0"), arg("d1"),
-               arg("d2"), arg("grid"), arg("o0"), arg("o1"), arg("o2"), arg("sigma0"), arg("sigma1"),
-               arg("sigma2"), arg("gain"), arg("start0"), arg("start1"), arg("start2"), arg("step0"),
-               arg("step1"), arg("step2"), arg("out"), arg("threads"));
-    module.def("overlay", overlay, arg("image_dtype"), arg("n"), arg("h"), arg("w"), arg("channels"),
-               arg("image"), arg("dtype"), arg("d0"), arg("d1"), arg("heat"), arg("table"), arg("low"),
-               arg("high"), arg("alpha"), arg("sigma0"), arg("sigma1"), arg("black"), arg("white"),
-               arg("out"), arg("out_sn"), arg("threads"));
-    module.def("running_max", running_max, arg("dtype"), arg("n"), arg("p"), arg("values"), arg("values_sn"),
-               arg("index"), arg("index_sn"), arg("candidate"), arg("candidate_sn"), arg("units"),
-               arg("unit"), arg("values_out"), arg("values_out_sn"), arg("index_out"), arg("index_out_sn"),
-               arg("threads"));
+    define(module, "channel_weights", channel_weights, arg("method"), arg("dtype"), arg("t"), arg("n"),
+           arg("c"), arg("p"), arg("a"), arg("a_sn"), arg("a_sc"), arg("a_sp"), arg("g"), arg("g_st"),
+           arg("g_sn"), arg("g_sc"), arg("g_sp"), arg("out"), arg("out_sn"), arg("out_st"), arg("ill"),
+           arg("threads"));
+    define(module, "weighted_sum", weighted_sum, arg("dtype"), arg("t"), arg("n"), arg("c"), arg("p"),
+           arg("a"), arg("a_sn"), arg("a_sc"), arg("a_sp"), arg("w"), arg("relu"), arg("out"), arg("out_sn"),
+           arg("out_st"), arg("threads"));
+    define(module, "product_sum", product_sum, arg("rectify"), arg("dtype"), arg("t"), arg("n"), arg("c"),
+           arg("p"), arg("a"), arg("a_sn"), arg("a_sc"), arg("a_sp"), arg("g"), arg("g_st"), arg("g_sn"),
+           arg("g_sc"), arg("g_sp"), arg("relu"), arg("out"), arg("out_sn"), arg("out_st"), arg("threads"));
+    define(module, "fused_cam", fused_cam, arg("method"), arg("relu"), arg("dtype"), arg("t"), arg("n"),
+           arg("c"), arg("p"), arg("a"), arg("a_sn"), arg("a_sc"), arg("a_sp"), arg("g"), arg("g_st"),
+           arg("g_sn"), arg("g_sc"), arg("g_sp"), arg("grid"), arg("grid_sn"), arg("grid_st"), arg("maps"),
+           arg("maps_sn"), arg("maps_st"), arg("weights"), arg("weights_sn"), arg("weights_st"), arg("ill"),
+           arg("ill_sn"), arg("ill_st"), arg("upsample"), arg("d0"), arg("d1"), arg("d2"), arg("o0"),
+           arg("o1"), arg("o2"), arg("sigma0"), arg("sigma1"), arg("sigma2"), arg("gain"), arg("start0"),
+           arg("start1"), arg("start2"), arg("step0"), arg("step1"), arg("step2"), arg("threads"));
+    define(module, "linear_upsample", linear_upsample, arg("dtype"), arg("m"), arg("d0"), arg("d1"),
+           arg("d2"), arg("grid"), arg("o0"), arg("o1"), arg("o2"), arg("out"), arg("threads"));
+    define(module, "gaussian_upsample", gaussian_upsample, arg("dtype"), arg("m"), arg("d0"), arg("d1"),
+           arg("d2"), arg("grid"), arg("o0"), arg("o1"), arg("o2"), arg("sigma0"), arg("sigma1"),
+           arg("sigma2"), arg("gain"), arg("start0"), arg("start1"), arg("start2"), arg("step0"),
+           arg("step1"), arg("step2"), arg("out"), arg("threads"));
+    define(module, "overlay", overlay, arg("image_dtype"), arg("n"), arg("h"), arg("w"), arg("channels"),
+           arg("image"), arg("dtype"), arg("d0"), arg("d1"), arg("heat"), arg("table"), arg("low"),
+           arg("high"), arg("alpha"), arg("sigma0"), arg("sigma1"), arg("black"), arg("white"), arg("out"),
+           arg("out_sn"), arg("threads"));
+    define(module, "running_max", running_max, arg("dtype"), arg("n"), arg("p"), arg("values"),
+           arg("values_sn"), arg("index"), arg("index_sn"), arg("candidate"), arg("candidate_sn"),
+           arg("units"), arg("unit"), arg("values_out"), arg("values_out_sn"), arg("index_out"),
+           arg("index_out_sn"), arg("threads"));
+    define_signature(module);
     module.def("isa", [] { return camfast::cpu::isa_name(camfast::cpu::chosen().isa); });
     module.def("supported_isas", supported_isas);
 }

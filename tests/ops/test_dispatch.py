@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -90,10 +90,8 @@ def test_the_faster_one_runs_where_it_was_measured(fakes: dict[str, Fake], monke
 
 
 def test_the_backend_gets_what_was_checked(fakes: dict[str, Fake]) -> None:
-    A = SimpleNamespace(device=GPU)
-    assert dispatch.run("product_sum", (A, "G", "none", True), "out", None) == (
-        "camfast.ops.cuda", A, "G", "none", True, "out",
-    )  # fmt: skip
+    run = dispatch.function("product_sum", GPU, None)
+    assert run("A", "G", "none", True, "out") == ("camfast.ops.cuda", "A", "G", "none", True, "out")
 
 
 @pytest.mark.parametrize("op", dispatch.OPS)
