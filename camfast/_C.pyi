@@ -10,8 +10,12 @@ Arguments that all functions share:
   ``g, g_st, g_sn, g_sc, g_sp``: the same for the gradients G (T, N, C, P).
 - ``out`` with ``out_sn, out_st`` (and ``grid``, ``weights``, ``maps`` likewise): address of a result (N, T, last), its
   strides over n and t, adjacent over the last axis. Every element is written. No result may overlap an input.
-- ``ill``: 0, or the address of (N, T) uint8 flags, contiguous: 1 where a sample is ill-conditioned.
+- ``ill``: 0, or the address of (N, T) uint8 flags, contiguous or with strides ``ill_sn, ill_st``: 1 where a sample is
+  ill-conditioned.
 - ``threads``: upper bound of the threads used, 1 or more; the bits of a result do not depend on it.
+
+Each function ``f`` of an op has a ``bind_f``, which takes the same arguments and returns a function of a tuple of
+addresses, one for each that wasn't 0, in their order, and of the number of threads: the same call elsewhere in memory.
 
 Raises ``ValueError`` that names the argument (negative sizes, null addresses of arrays that aren't empty, unknown
 codes, sizes that don't fit) and ``MemoryError``. The GIL is released where the work is large.
@@ -254,3 +258,14 @@ def isa() -> str:
 
 def supported_isas() -> list[str]:
     """Instruction sets of this build that this processor has; ``CAMFAST_CPU_ISA`` may name one before import."""
+
+def signature(
+    arguments: tuple[object, ...], out: object, backend: str | None
+) -> tuple[tuple[bytes, tuple[object, ...], str | None], tuple[int, ...]] | None:
+    """Read what the checks of a call depend on, and the addresses of its tensors.
+
+    The bytes hold the device, dtype, sizes and strides of each tensor of ``arguments`` and ``out``, and how each tensor
+    of ``out`` lies to those before; the tuple behind them what isn't a tensor, with tuples for lists. None where raw
+    addresses may not be taken: subclasses, empty tensors, those without memory of their own, with the negative bit or
+    recorded by autograd, and everything while torch traces or intercepts calls.
+    """

@@ -220,6 +220,13 @@ def is_plain(*tensors: Tensor) -> bool:
     )
 
 
+def has_tangents(*tensors: Tensor) -> bool:
+    """Whether a forward-mode derivative goes with a tensor."""
+    if torch.compiler.is_compiling() or forward_ad._current_level < 0:
+        return False
+    return any(forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)  # type: ignore[no-untyped-call]
+
+
 def is_intercepted() -> bool:
     """Whether a dispatch mode of torch, such as a tracer of graphs, wants to see every op."""
     return torch._C._len_torch_dispatch_stack() > 0

@@ -100,7 +100,7 @@ def fused_cam(
     parts: FusedCam = _op.run(
         activations, gradients, method, relu, size, upsample, sigma, gain, centres, out=written, backend=backend
     )
-    return parts.grid if parts.maps is None else parts.maps
+    return parts.maps
 
 
 def fused_cam_parts(
@@ -125,7 +125,7 @@ def fused_cam_parts(
     parts: FusedCam = _op.run(
         activations, gradients, method, relu, size, upsample, sigma, gain, centres, out=out, backend=backend
     )
-    return parts if parts.maps is not None else parts._replace(maps=parts.grid)
+    return parts
 
 
 def allocate(
@@ -246,5 +246,6 @@ _op = Op(
     _check,
     prepare=_prepare,
     returns=FusedCam,
+    alias=("maps", "grid"),
     check_out=_check_out,
 )

@@ -15,7 +15,7 @@ from torch.compiler import is_compiling
 
 from camfast.ops import dispatch, native
 from camfast.ops.backward import DERIVATIVES
-from camfast.ops.checks import check_out, is_intercepted, is_plain
+from camfast.ops.checks import check_out, has_tangents, is_intercepted, is_plain
 from camfast.ops.forms import map_dtype, tensors_of
 from camfast.ops.plans import Plans, plan_of
 
@@ -59,6 +59,8 @@ class Op:
         tensors' sizes and dtypes only.
     returns
         The named tuple of an op with several results; None for a tensor.
+    alias
+        Names of a result and of the one that it is where it has no shape of its own.
     check_out
         Checks the caller's output against the shape and the tensors that are read.
     """
@@ -71,6 +73,7 @@ class Op:
         *,
         prepare: Callable[..., tuple[Any, ...]] = _as_they_are,
         returns: Any = None,
+        alias: tuple[str, str] | None = None,
         check_out: Callable[..., None] = _check_single_out,
     ) -> None:
         self.name = name
@@ -78,6 +81,7 @@ class Op:
         self._prepare = prepare
         self._check_out = check_out
         self._returns = returns
+        self._alias = alias
         self._derivative = DERIVATIVES.get(name)  # without one, inputs that autograd records are refused
         self._is_tensor = [part.split()[0] == "Tensor" for part in schema.split(", ")]
         self._plans = Plans()
@@ -109,6 +113,10 @@ class Op:
             return self._run(arguments, prepared, shape, out, backend)
         if self._derivative is None and torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
             raise ValueError(f"{self.name} has no derivative, and an input requires grad: detach it")
+        if has_tangents(*tensors):
+            raise ValueError(
+                f"{self.name} has no forward-mode derivative, and an input has a tangent: use reverse mode"
+            )
         if out is not None:
             raise ValueError(
                 "out= can't be used where autograd records or torch traces the call: leave it out, or detach the inputs"
@@ -134,12 +142,20 @@ class Op:
         if self._returns is None:
             return shape.empty(like) if out is None else out
         given = (None,) * len(shape) if out is None else out
-        return self._returns(
+        parts = self._returns(
             *(
                 part if part is not None or extent is None else extent.empty(like)
                 for part, extent in zip(given, shape, strict=True)
             )
         )
+        return self._aliased(parts)
+
+    def _aliased(self, parts: Any) -> Any:
+        """Put a result in the place of another that it also is."""
+        if self._alias is None or getattr(parts, self._alias[0]) is not None:
+            return parts
+        name, same = self._alias
+        return parts._replace(**{name: getattr(parts, same)})
 
     def _as_schema(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Numbers as tensors of no axis where the schema has tensors."""
@@ -152,26 +168,29 @@ class Op:
         )
 
     def _kernel(self, *arguments: Any, backend: str | None = None) -> Any:
-        written = self._complete(self.check(*arguments), None, arguments[0])
-        dispatch.function(self.name, arguments[0].device, backend)(*arguments, written)
-        return self._plain(written, arguments[0])
+        shape, reads = self.check(*arguments), arguments[0]
+        written = self._complete(shape, None, reads)
+        dispatch.function(self.name, reads.device, backend)(*arguments, written)
+        return self._plain(written, shape, reads)
 
     def _fake(self, *arguments: Any, backend: str | None = None) -> Any:  # noqa: ARG002 (part of the schema)
-        return self._plain(self._complete(self.check(*arguments), None, arguments[0]), arguments[0])
+        shape, reads = self.check(*arguments), arguments[0]
+        return self._plain(self._complete(shape, None, reads), shape, reads)
 
-    def _plain(self, results: Any, like: Tensor) -> Any:
-        """Results as the schema has them: empty tensors in the place of those that these arguments don't have."""
+    def _plain(self, results: Any, shape: Any, like: Tensor) -> Any:
+        """Results as the schema has them: empty tensors in the place of those without a shape of their own."""
         if self._returns is None:
             return results
-        return tuple(like.new_empty(0) if result is None else result for result in results)
+        return tuple(
+            like.new_empty(0) if extent is None else result for result, extent in zip(results, shape, strict=True)
+        )
 
     def _named(self, results: Any, shape: Any) -> Any:
         """Undo `_plain`."""
         if self._returns is None:
             return results
-        return self._returns(
-            *(None if extent is None else result for result, extent in zip(results, shape, strict=True))
-        )
+        parts = (None if extent is None else result for result, extent in zip(results, shape, strict=True))
+        return self._aliased(self._returns(*parts))
 
     def _setup_context(
         self,

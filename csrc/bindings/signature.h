@@ -5,16 +5,7 @@
 
 namespace camfast::bindings {
 
-/// Adds to the module:
-///
-///     signature(arguments: tuple, out: Tensor | tuple | None, backend: str | None)
-///         -> ((layout: bytes, options: tuple, backend), addresses: tuple[int, ...]) | None
-///
-/// The layout holds, for each tensor of `arguments` and `out`, its device, dtype, sizes and strides, and how
-/// each tensor of `out` lies to those before it. Options are the arguments that aren't tensors, lists as
-/// tuples. None where raw addresses may not be taken: subclasses, empty tensors, tensors without memory of
-/// their own, those that autograd records, with the negative bit, or while torch traces, transforms or
-/// intercepts calls.
+/// Adds the function `signature`, which camfast/_C.pyi describes.
 void define_signature(pybind11::module_& module);
 
 }  // namespace camfast::bindings
