@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from camfast.kernels._tiles import layout, position_strides, relu, strides, tile, vector, whole
+from camfast.kernels._tiles import cdiv, layout, position_strides, relu, strides, tile, vector, whole
 from camfast.kernels.channel_weights import channel_sums, ill_conditioned, sums_of_splits, weight
 
 _CACHE_OF_A_CPU = 1 << 17  # what the interpreter is told, so that small tests have several chunks
@@ -138,11 +138,11 @@ def weigh_and_combine(
     width = 16 // A.element_size()
     block_c, block_p = tile(P, 16 * 32 * width, 128 * width)
     row = 16 * 32 * width
-    splits = triton.cdiv(P, _SEGMENT)
+    splits = cdiv(P, _SEGMENT)
     slot = splits * 4 * chunk.samples * T * chunk.channels
     sums = torch.empty(_SLOTS * slot, dtype=out.dtype, device=out.device)
-    per_sample = triton.cdiv(C, chunk.channels)
-    chunks = triton.cdiv(N, chunk.samples) * per_sample
+    per_sample = cdiv(C, chunk.channels)
+    chunks = cdiv(N, chunk.samples) * per_sample
 
     def rows(index: int) -> tuple[int, int]:
         """Samples and channels that a chunk has; none before the first and behind the last."""
@@ -153,7 +153,7 @@ def weigh_and_combine(
 
     behind = 1 if method == "gradcam++" else 0
     for newest in range(chunks + behind + 1):
-        combining = rows(newest - behind - 1)[0] * T * triton.cdiv(P, block_p)
+        combining = rows(newest - behind - 1)[0] * T * cdiv(P, block_p)
         samples, channels = rows(newest - behind)
         summing = samples * channels * T * splits
         samples, channels = rows(newest)

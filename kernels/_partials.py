@@ -1,5 +1,6 @@
 """Maps whose channels are split among programs: how many splits, and their sum, L[n, t, p] = Σ_s L_s[n, t, p]."""
 
+import functools
 from collections.abc import Hashable
 
 import torch
@@ -7,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from camfast.kernels._tiles import layout, processors, relu, strides, tile
+from camfast.kernels._tiles import cdiv, layout, power_of_two, processors, relu, strides, tile
 from camfast.kernels._tuning import Config, size_class
 
 _FEWEST_CHANNELS = 16  # of a split: a partial map then costs a small part of the reading
@@ -52,10 +53,10 @@ def sum_partials(
     With them, ``flags`` (N, T), bytes: whether one of ``channel_flags`` (N, T, C) is set.
     """
     N, T, P = out.shape
-    block = min(triton.next_power_of_2(P), 256)
+    block = min(power_of_two(P), 256)
     channels = 0 if channel_flags is None else channel_flags.shape[-1]
     flag_strides = (0, 0) if flags is None else strides(flags)
-    sum_partials_kernel[(N * T * triton.cdiv(P, block),)](
+    sum_partials_kernel[(N * T * cdiv(P, block),)](
         partials, out, channel_flags, flags, len(partials), T, P, channels,
         *strides(partials)[:3], *strides(out)[:2], *flag_strides, RELU=relu, FLAGS=flags is not None, BLOCK_P=block,
     )  # fmt: skip
@@ -69,26 +70,26 @@ def workspace(out: Tensor, splits: int) -> Tensor:
 def channel_splits(A: Tensor, targets: int) -> tuple[int, int]:
     """How many splits occupy the GPU, where the positions alone don't, and the channels of each."""
     N, C, P = A.shape
-    programs = N * targets * triton.cdiv(P, map_configs(A)[0]["BLOCK_P"])
+    programs = N * targets * cdiv(P, map_configs(A)[0]["BLOCK_P"])
     splits = max(min(2 * processors(A.device) // programs, C // _FEWEST_CHANNELS), 1)
-    channels = triton.cdiv(C, splits)
-    return triton.cdiv(C, channels), channels
+    channels = cdiv(C, splits)
+    return cdiv(C, channels), channels
 
 
 def map_configs(*operands: Tensor) -> list[Config]:
     """Tiles for a walk over the channels of (..., C, P): long rows, or where channels are adjacent deep columns."""
-    P = operands[0].shape[-1]
-    width = 16 // operands[0].element_size()
-    if all(layout(operand) == "channels" for operand in operands):
+    deep = all(layout(operand) == "channels" for operand in operands)
+    return _map_configs(operands[0].shape[-1], 16 // operands[0].element_size(), deep)
+
+
+@functools.cache
+def _map_configs(positions: int, width: int, deep: bool) -> list[Config]:
+    if deep:
         shapes = [(128, 16, 4), (64, 32, 4)]
     else:
-        shapes = [
-            (*tile(P, rows * warps * 32 * width, warps * 32 * width), warps) for rows, warps in ((4, 4), (8, 4), (4, 8))
-        ]
-    return [
-        {"BLOCK_C": channels, "BLOCK_P": positions, "num_warps": warps}
-        for channels, positions, warps in dict.fromkeys(shapes)
-    ]
+        choices = ((4, 4), (8, 4), (4, 8))  # rows, each a vector a thread, and warps
+        shapes = [(*tile(positions, rows * warps * 32 * width, warps * 32 * width), warps) for rows, warps in choices]
+    return [{"BLOCK_C": channels, "BLOCK_P": row, "num_warps": warps} for channels, row, warps in dict.fromkeys(shapes)]
 
 
 def map_shape(*operands: Tensor) -> tuple[Hashable, ...]:

@@ -24,9 +24,19 @@ def whole(number, VECTOR: tl.constexpr):
     return tl.cast(number, tl.int64) // VECTOR * VECTOR
 
 
+def cdiv(number: int, divisor: int) -> int:
+    """The quotient, rounded up, without Triton's detour for constants of kernels."""
+    return -(-number // divisor)
+
+
+def power_of_two(number: int) -> int:
+    """The smallest power of two that is not less than a positive number."""
+    return 1 << (number - 1).bit_length()
+
+
 def strides(tensor: Tensor) -> tuple[int, ...]:
     """Strides in elements; 0 for an axis of one index, whose stride says nothing."""
-    return tuple(stride if size > 1 else 0 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tuple([stride if size > 1 else 0 for size, stride in zip(tensor.shape, tensor.stride(), strict=True)])
 
 
 def position_strides(tensor: Tensor) -> tuple[int, ...]:
@@ -51,7 +61,7 @@ def layout(tensor: Tensor) -> str:
 
 def tile(positions: int, elements: int, lanes: int) -> tuple[int, int]:
     """Channels and positions of a tile of so many elements: rows no longer than the grid, nor than the lanes."""
-    row = min(triton.next_power_of_2(max(positions, 1)), lanes)
+    row = min(power_of_two(max(positions, 1)), lanes)
     return max(elements // row, 1), row
 
 

@@ -6,6 +6,7 @@ kernels: later processes on the same machine take the same one.
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -24,8 +25,8 @@ def interpreted() -> bool:
 
 
 def size_class(number: int) -> int:
-    """Power of four that a size lies below: shapes within it share a choice."""
-    return (max(number, 1).bit_length() + 1) // 2
+    """Exponent of the power of two that a size doesn't pass: sizes of a class have the same tiles, and share a choice."""
+    return max(number - 1, 0).bit_length()
 
 
 class Tuned:
@@ -43,6 +44,7 @@ class Tuned:
         self.kernel = kernel
         self._measure = measure or _milliseconds
         self._choices: dict[Hashable, Config] = {}
+        self._measuring = threading.Lock()
 
     def __call__(
         self,
@@ -78,8 +80,10 @@ class Tuned:
             return known
         if torch.cuda.is_current_stream_capturing():
             return configs[0]  # nothing can be timed while a graph is recorded; the next call outside of one does
-        self._choices[key] = choice = self._kept(shape, configs, run)
-        return choice
+        with self._measuring:  # another thread's launches would be measured too
+            if key not in self._choices:
+                self._choices[key] = self._kept(shape, configs, run)
+        return self._choices[key]
 
     def _kept(self, shape: tuple[Hashable, ...], configs: Sequence[Config], run: Callable[[Config], None]) -> Config:
         device = torch.cuda.get_device_name()

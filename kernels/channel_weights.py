@@ -10,6 +10,7 @@ channels are too few to occupy the GPU their positions are split, each program l
 second launch finishes. Grad-CAM++ needs S_k before it can begin on G, which then takes a launch of its own.
 """
 
+import functools
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from camfast.kernels._tiles import layout, position_strides, processors, strides, tile, vector, whole
+from camfast.kernels._tiles import cdiv, layout, position_strides, processors, strides, tile, vector, whole
 from camfast.kernels._tuning import Config, Tuned, size_class
 
 _SEGMENT = 1 << 14  # positions of a split at least: reading them takes longer than a program's beginning and end
@@ -200,7 +201,7 @@ def channel_weights(A: Tensor, G: Tensor, method: str, out: Tensor, flags: Tenso
     """
     T, N, C, P = G.shape
     segment = _segment(A, T)
-    splits = triton.cdiv(P, segment)
+    splits = cdiv(P, segment)
     sums = torch.empty((splits, 4, N, T, C) if splits > 1 else 0, dtype=out.dtype, device=out.device)
     stages = ["all"] if splits == 1 else ["activations", "gradients"] if method == "gradcam++" else ["gradients"]
     options: dict[str, Any] = {"METHOD": method, "FLAGS": flags is not None}
@@ -209,13 +210,13 @@ def channel_weights(A: Tensor, G: Tensor, method: str, out: Tensor, flags: Tenso
         _kernel(
             (stage, method, A.dtype, layout(A), layout(G), size_class(N * T * C), size_class(P)),
             _configs(A, G),
-            lambda config: splits * N * T * triton.cdiv(C, config["BLOCK_C"]),
+            lambda config: splits * N * T * cdiv(C, config["BLOCK_C"]),
             A, G, out, flags, sums, T, N, C, P, segment, splits,
             *position_strides(A), *position_strides(G), *strides(out)[:2],
             STAGE=stage, A_VECTOR=vector(A), G_VECTOR=vector(G), **options,
         )  # fmt: skip
     if splits > 1:
-        finish_weights_kernel[(triton.cdiv(N * T * C, 128),)](
+        finish_weights_kernel[(cdiv(N * T * C, 128),)](
             sums, out, flags, T, N, C, P, splits, *strides(out)[:2], BLOCK=128, **options
         )
 
@@ -225,19 +226,19 @@ def _segment(A: Tensor, targets: int) -> int:
     N, C, P = A.shape
     rows = N * targets * C
     splits = max(min(2 * processors(A.device) // rows, P // _SEGMENT), 1)
-    return min(-(-P // splits // 1024) * 1024, P)
+    return min(cdiv(cdiv(P, splits), 1024) * 1024, P)
 
 
 def _configs(A: Tensor, G: Tensor) -> list[Config]:
     """Tiles for a walk over the positions of (..., C, P): one long row, or several where rows are short."""
-    P = A.shape[-1]
-    width = 16 // A.element_size()
-    if layout(A) == layout(G) == "channels":
+    return _tiles(A.shape[-1], 16 // A.element_size(), layout(A) == layout(G) == "channels")
+
+
+@functools.cache
+def _tiles(positions: int, width: int, deep: bool) -> list[Config]:
+    if deep:
         shapes = [(64, 32, 4), (32, 32, 4)]
     else:
-        shapes = [(*tile(P, vectors * warps * 32 * width, vectors * warps * 32 * width), warps)
-                  for vectors, warps in ((4, 4), (2, 8), (4, 8))]  # fmt: skip
-    return [
-        {"BLOCK_C": channels, "BLOCK_P": positions, "num_warps": warps}
-        for channels, positions, warps in dict.fromkeys(shapes)
-    ]
+        choices = ((4, 4), (2, 8), (4, 8))  # vectors a thread, and warps
+        shapes = [(*tile(positions, *[vectors * warps * 32 * width] * 2), warps) for vectors, warps in choices]
+    return [{"BLOCK_C": channels, "BLOCK_P": row, "num_warps": warps} for channels, row, warps in dict.fromkeys(shapes)]

@@ -17,7 +17,7 @@ from torch import Tensor
 from camfast.kernels._axis import Axis
 from camfast.kernels._chunks import chunk_of, weigh_and_combine
 from camfast.kernels._partials import channel_splits, sum_partials, workspace
-from camfast.kernels._tiles import layout, position_strides, strides, tile, vector, whole
+from camfast.kernels._tiles import cdiv, layout, position_strides, power_of_two, strides, tile, vector, whole
 from camfast.kernels._tuning import Tuned, size_class
 from camfast.kernels.channel_weights import alpha, channel_weights, ill_conditioned, weight
 from camfast.kernels.gaussian_upsample import gaussian_upsample, is_small, upsample_small
@@ -122,8 +122,8 @@ def _whole_channels(A: Tensor, G: Tensor, method: str, weights: Tensor, flags: T
     """Fill weights and flags (N, T, C), and return the parts of the map, (blocks, N, T, P)."""
     T, N, C, P = G.shape
     block_c, block_p = tile(P, _TILE, _LONGEST_ROW)
-    block_c = min(block_c, triton.next_power_of_2(C))
-    blocks = triton.cdiv(C, block_c)
+    block_c = min(block_c, power_of_two(C))
+    blocks = cdiv(C, block_c)
     partials = torch.empty((blocks, N, T, P), dtype=weights.dtype, device=A.device)
     _kernel(
         (method, A.dtype, layout(A), layout(G), size_class(N * T * C), block_c, block_p),

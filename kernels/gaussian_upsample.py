@@ -19,7 +19,7 @@ from torch import Tensor
 
 from camfast.kernels._axis import Axis, padded
 from camfast.kernels._partials import any_flag
-from camfast.kernels._tiles import relu, strides, whole
+from camfast.kernels._tiles import cdiv, power_of_two, relu, strides, whole
 from camfast.kernels._tuning import Config, Tuned, size_class
 
 _SMALL_PLANE = 32  # cells along y and x of a small grid, and
@@ -157,12 +157,12 @@ def upsample_small(
     """
     z, y, x = padded(axes)
     cells_z, cells_y, cells_x = _cells(axes)
-    block_y = min(triton.next_power_of_2(max(y.pixels, 16)), 64)
-    block_x = min(triton.next_power_of_2(max(x.pixels, 16)), 64)
+    block_y = min(power_of_two(max(y.pixels, 16)), 64)
+    block_x = min(power_of_two(max(x.pixels, 16)), 64)
     splits, M = partials.shape[:2]
     channels = (1, 0) if channel_flags is None else channel_flags.shape[1:]
     flag_strides = (0, 0) if flags is None else strides(flags)
-    blocks = triton.cdiv(z.pixels, _PLANES) * triton.cdiv(y.pixels, block_y) * triton.cdiv(x.pixels, block_x)
+    blocks = cdiv(z.pixels, _PLANES) * cdiv(y.pixels, block_y) * cdiv(x.pixels, block_x)
     upsample_small_kernel[(M * blocks,)](
         partials, grid, out, channel_flags, flags,
         z.first, z.weights, y.first, y.weights, x.first, x.weights,
@@ -176,7 +176,7 @@ def upsample_small(
 
 def _cells(axes: Sequence[Axis]) -> tuple[int, int, int]:
     """A grid's axes as tiles need them: powers of two, and 16 at least for what is multiplied as a matrix."""
-    z, y, x = (triton.next_power_of_2(axis.cells) for axis in padded(axes))
+    z, y, x = (power_of_two(axis.cells) for axis in padded(axes))
     return z, max(y, 16), max(x, 16)
 
 
@@ -193,7 +193,7 @@ def _upsample_axis(source: Tensor, axis: Axis, position: int, target: Tensor) ->
     _axis_kernel(
         (source.dtype, across, size_class(lines), size_class(axis.pixels), size_class(axis.taps)),
         _configs(lines, axis.pixels, across),
-        lambda config: outer * triton.cdiv(lines, config["BLOCK_L"]) * triton.cdiv(axis.pixels, config["BLOCK_O"]),
+        lambda config: outer * cdiv(lines, config["BLOCK_L"]) * cdiv(axis.pixels, config["BLOCK_O"]),
         source, target, axis.first, axis.weights, axis.taps, axis.pixels, lines, *layout,
         VECTOR=1 if across else math.gcd(width, lines),
     )  # fmt: skip
@@ -206,8 +206,8 @@ def _configs(lines: int, pixels: int, across: bool) -> list[Config]:
         shapes = [(8, 512, 4), (16, 256, 4), (16, 512, 8)]
     return [
         {
-            "BLOCK_O": min(triton.next_power_of_2(pixels), block_o),
-            "BLOCK_L": min(triton.next_power_of_2(lines), block_l),
+            "BLOCK_O": min(power_of_two(pixels), block_o),
+            "BLOCK_L": min(power_of_two(lines), block_l),
             "num_warps": warps,
         }
         for block_o, block_l, warps in shapes

@@ -5,6 +5,7 @@ the first cells f and the weights w of each axis' band. A program owns a block o
 cells, which are few, from the first-level cache, and writes the output, which is all that memory sees, once.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from camfast.kernels._axis import Axis, padded
-from camfast.kernels._tiles import whole
+from camfast.kernels._tiles import cdiv, power_of_two, whole
 from camfast.kernels._tuning import Config, Tuned, size_class
 
 
@@ -82,7 +83,7 @@ def linear_upsample(grid: Tensor, axes: Sequence[Axis], out: Tensor) -> None:
         (grid.dtype, *(axis.taps for axis in (z, y, x)), size_class(out.numel()), size_class(x.pixels)),
         _configs(x.pixels, width),
         lambda config: (
-            len(grid) * z.pixels * triton.cdiv(y.pixels, config["ROWS"]) * triton.cdiv(x.pixels, config["BLOCK"])
+            len(grid) * z.pixels * cdiv(y.pixels, config["ROWS"]) * cdiv(x.pixels, config["BLOCK"])
         ),
         grid, out, z.first, z.weights, y.first, y.weights, x.first, x.weights,
         z.cells, y.cells, x.cells, z.pixels, y.pixels, x.pixels,
@@ -90,10 +91,11 @@ def linear_upsample(grid: Tensor, axes: Sequence[Axis], out: Tensor) -> None:
     )  # fmt: skip
 
 
+@functools.cache
 def _configs(pixels: int, width: int) -> list[Config]:
     """Rows in a program, a vector of pixels a thread."""
     configs = []
     for rows, warps in ((4, 4), (8, 2), (16, 1)):
-        block = min(triton.next_power_of_2(pixels), warps * 32 * width)
+        block = min(power_of_two(pixels), warps * 32 * width)
         configs.append({"ROWS": rows, "BLOCK": block, "num_warps": max(min(warps, block // (32 * width)), 1)})
     return configs

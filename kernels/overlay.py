@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from camfast.kernels._axis import Axis
-from camfast.kernels._tiles import strides
+from camfast.kernels._tiles import cdiv, power_of_two, strides
 from camfast.kernels.linear_upsample import cells_of, weighted
 
 _BLOCK = 1024
@@ -114,9 +114,9 @@ def overlay(
     N, H, W, _ = out.shape
     y, x = axes
     gray = image.ndim == 3
-    block = max(min(triton.next_power_of_2(W), _BLOCK), 4)
+    block = max(min(power_of_two(W), _BLOCK), 4)
     words = W % 4 == out.data_ptr() % 4 == out.storage_offset() % 4 == 0
-    overlay_kernel[(N * H * triton.cdiv(W, block),)](
+    overlay_kernel[(N * H * cdiv(W, block),)](
         image, heat, table, out.view(-1).view(torch.int32) if words else out,
         low, high, alpha, black, 255.0 / (white - black), y.first, y.weights, x.first, x.weights,
         y.cells, x.cells, H, W, *strides(image), *((0,) if gray else ()),

@@ -9,7 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from camfast.kernels._partials import channel_splits, map_configs, map_shape, sum_partials, workspace
-from camfast.kernels._tiles import position_strides, relu, strides, vector, whole
+from camfast.kernels._tiles import cdiv, position_strides, relu, strides, vector, whole
 from camfast.kernels._tuning import Tuned
 
 
@@ -77,7 +77,7 @@ def product_sums(A: Tensor, G: Tensor, rectify: str, relu: bool, out: Tensor, sp
     _kernel(
         map_shape(A, G),
         map_configs(A, G),
-        lambda config: out.shape[0] * N * T * triton.cdiv(P, config["BLOCK_P"]),
+        lambda config: out.shape[0] * N * T * cdiv(P, config["BLOCK_P"]),
         A, G, out, T, N, C, P, split_channels,
         *position_strides(A), *position_strides(G), *strides(out)[:3],
         RECTIFY=rectify, RELU=relu, A_VECTOR=vector(A), G_VECTOR=vector(G),

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from camfast.kernels._tiles import position_strides, vector, whole
+from camfast.kernels._tiles import cdiv, position_strides, power_of_two, vector, whole
 
 
 @triton.jit
@@ -41,8 +41,8 @@ def running_max(
     ``values``, ``index`` (int32) and ``candidate`` are (N, P) of any strides; ``unit`` a number, or integers (N,).
     """
     N, P = values.shape
-    block = min(triton.next_power_of_2(P), 1024)
-    running_max_kernel[(N * triton.cdiv(P, block),)](
+    block = min(power_of_two(P), 1024)
+    running_max_kernel[(N * cdiv(P, block),)](
         values, index, candidate, unit if isinstance(unit, Tensor) else index, *out,
         0 if isinstance(unit, Tensor) else unit, P,
         *position_strides(values), *position_strides(index), *position_strides(candidate),

@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from camfast.kernels._partials import channel_splits, map_configs, map_shape, sum_partials, workspace
-from camfast.kernels._tiles import position_strides, relu, strides, vector, whole
+from camfast.kernels._tiles import cdiv, position_strides, relu, strides, vector, whole
 from camfast.kernels._tuning import Tuned
 
 
@@ -58,7 +58,7 @@ def weighted_sum(A: Tensor, weights: Tensor, relu: bool, out: Tensor) -> None:
     _kernel(
         map_shape(A),
         map_configs(A),
-        lambda config: splits * N * T * triton.cdiv(P, config["BLOCK_P"]),
+        lambda config: splits * N * T * cdiv(P, config["BLOCK_P"]),
         A, weights, sums, T, N, C, P, channels, *position_strides(A), *strides(sums)[:3],
         RELU=relu and splits == 1, VECTOR=vector(A),
     )  # fmt: skip

@@ -58,4 +58,4 @@ def test_nothing_is_measured_while_a_graph_is_captured(kernel: Kernel, monkeypat
 
 
 def test_size_classes_are_coarse() -> None:
-    assert [size_class(number) for number in (0, 1, 2, 7, 8, 31, 32)] == [1, 1, 1, 2, 2, 3, 3]
+    assert [size_class(number) for number in (0, 1, 2, 7, 8, 9, 1000, 1024)] == [0, 0, 1, 3, 3, 4, 10, 10]
