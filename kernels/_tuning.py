@@ -25,7 +25,7 @@ def interpreted() -> bool:
 
 
 def size_class(number: int) -> int:
-    """Exponent of the power of two that a size doesn't pass: sizes of a class have the same tiles, and share a choice."""
+    """Exponent of the power of two that a size doesn't pass: sizes of a class have the same tiles, and one choice."""
     return max(number - 1, 0).bit_length()
 
 

@@ -84,7 +84,7 @@ def channel_sums(
     block, n = program % blocks, tl.cast(program // blocks, tl.int64)
 
     c = block * BLOCK_C + tl.arange(0, BLOCK_C)[:, None]
-    p = tl.arange(0, BLOCK_P)[None, :]
+    p = tl.cast(tl.arange(0, BLOCK_P), tl.int64)[None, :]
     alive = c < channels
     A = activations + n * whole(a_n, A_VECTOR) + c * whole(a_c, A_VECTOR)
     G = gradients + t * whole(g_t, G_VECTOR) + n * whole(g_n, G_VECTOR) + c * whole(g_c, G_VECTOR)

@@ -72,7 +72,7 @@ def overlay_kernel(
     pixel = image + n * i_n + y * i_y + x * tl.cast(i_x, tl.int64)
     red = tl.load(pixel, inside, 0)
     green = red if GRAY else tl.load(pixel + i_c, inside, 0)
-    blue = red if GRAY else tl.load(pixel + 2 * i_c, inside, 0)
+    blue = red if GRAY else tl.load(pixel + 2 * tl.cast(i_c, tl.int64), inside, 0)
     red = blended(red, tl.load(colour), black, gain, alpha)
     green = blended(green, tl.load(colour + 1), black, gain, alpha)
     blue = blended(blue, tl.load(colour + 2), black, gain, alpha)

@@ -1,9 +1,17 @@
 """What the process of the interpreted kernels runs."""
 
 import os
-from typing import Any
+import tempfile
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
+
+
+class FarApart(NamedTuple):
+    """An argument (N, C, P) whose channels shall lie 2³⁰ elements apart in memory, and its samples further."""
+
+    values: Tensor
 
 
 def start() -> None:
@@ -17,4 +25,15 @@ def run(op: str, arguments: tuple[Any, ...]) -> Any:
     from camfast.ops import triton
 
     assert triton.load_failure() is None
-    return getattr(triton, op)(*arguments)
+    return getattr(triton, op)(*(_spread(value) if isinstance(value, FarApart) else value for value in arguments))
+
+
+def _spread(argument: FarApart) -> Tensor:
+    values = argument.values
+    channel = 2**30 + 8
+    strides = (values.shape[1] * channel, channel, 1)
+    elements = 1 + sum((size - 1) * stride for size, stride in zip(values.shape, strides, strict=True))
+    with tempfile.NamedTemporaryFile() as file:  # sparse: it takes the room of what is written
+        file.truncate(elements * values.element_size())
+        room = torch.from_file(file.name, shared=True, size=elements, dtype=values.dtype)
+    return room.as_strided(values.shape, strides).copy_(values)
