@@ -100,7 +100,7 @@ def check_method(method: str, *, weighted: bool = False) -> None:
 def check_grid(grid: Tensor, size: Sequence[int], name: str = "size") -> tuple[int, ...]:
     """Check a grid (N, *S) or (N, T, *S) against the size of its maps, and return that size as a tuple."""
     check_tensor("grid", grid)
-    target = tuple(int(extent) for extent in size)
+    target = as_size(size)
     if not 1 <= len(target) <= 3:
         raise ValueError(f"{name} must have one to three axes, found {target}")
     if not len(target) + 1 <= grid.ndim <= len(target) + 2:
@@ -112,13 +112,18 @@ def check_grid(grid: Tensor, size: Sequence[int], name: str = "size") -> tuple[i
     return target
 
 
+def as_size(size: Sequence[int]) -> tuple[int, ...]:
+    """Sizes as ints, but for those that a tracer keeps open."""
+    return tuple(extent if isinstance(extent, int | torch.SymInt) else int(extent) for extent in size)
+
+
 def check_size(size: Sequence[int], spatial: Sequence[int], name: str = "size") -> None:
     """Check that the size of a map has the axes of its grid, all positive, and that no axis of the grid is empty."""
     if len(size) != len(spatial):
         raise ValueError(
             f"{name}={tuple(size)} has {len(size)} axes, the grid {len(spatial)}: give one number for each"
         )
-    if min(size) < 1 or min(spatial) < 1:
+    if any(extent < 1 for extent in (*size, *spatial)):  # not min(), which would fix an order for a tracer
         raise ValueError(f"{name} and the grid need positive axes, found {tuple(size)} and {tuple(spatial)}")
 
 

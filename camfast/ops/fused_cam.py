@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from camfast.ops.checks import (
+    as_size,
     check_activations,
     check_gaussian,
     check_method,
@@ -186,7 +187,7 @@ def _prepare(
     unused = gain, [0.0] * len(spatial), [1.0] * len(spatial)
     if size is None:
         return *start, None, None, *unused
-    size = [int(extent) for extent in size]
+    size = list(as_size(size))
     if upsample == "linear":
         if sigma is not None or centres is not None:
             raise ValueError("sigma and centres belong to upsample='gaussian', found them with 'linear'")
