@@ -66,11 +66,13 @@ parity: build    ## agreement with pytorch-grad-cam and captum, which it install
 	$(BIN)/python -m pytest -m parity
 
 bench: build     ## every figure of bench/README.md, measured and written there
+	$(BIN)/python -m bench.overhead --write
 	$(BIN)/python -m bench.ratios --patience 5 --write
 	$(BIN)/python -m bench.end_to_end --patience 5 --write
 	$(BIN)/python -m pytest bench -o python_files='bench_*.py' -o python_functions='bench_*' --benchmark-only
 
 bench-quick: build
+	$(BIN)/python -m bench.overhead
 	$(BIN)/python -m bench.ratios --quick
 	$(BIN)/python -m bench.end_to_end --quick
 

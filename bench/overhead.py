@@ -1,13 +1,10 @@
-"""Prints what a call of each op costs on tensors so small that nothing else does: checks, dispatch and the binding.
+"""What a call of each op costs on tensors so small that nothing else does: ``python -m bench.overhead``.
 
-    python -m bench.overhead [--json FILE]
-
-Medians over rounds of the mean of many calls, from which a call of an empty function is subtracted; once with
-``out=``, once with a fresh result.
+Checks, dispatch and the binding. Medians over rounds of the mean of many calls, from which a call of an empty function
+is subtracted; once with ``out=``, once with a fresh result; one thread.
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -17,7 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.report import Circumstances, Report
+from bench.targets import KEPT, MISSED
 from camfast import ops
+
+COLUMNS = ("op", "with out= µs", "fresh µs", "target", "verdict")
+TARGET = 5.0  # microseconds
 
 Call = Callable[[], object]
 
@@ -98,18 +100,28 @@ def microseconds(call: Call, *, rounds: int = 41, calls: int = 2000) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.overhead", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = {}
-    print(f"{'op':24s}{'with out=':>12s}{'fresh':>12s}   µs over an empty call, 1 thread")
+    circumstances = Circumstances.now()
+    found, rows = {}, []
     for name, make in CALLS.items():
         with_output, fresh = (microseconds(call) for call in make())
         found[name] = {"with_output_us": with_output, "fresh_us": fresh}
-        print(f"{name:24s}{with_output:12.2f}{fresh:12.2f}")
+        rows.append((name, f"{with_output:.2f}", f"{fresh:.2f}", f"≤ {TARGET:g} µs with out=", verdict(with_output)))
+    report = Report("overhead", "python -m bench.overhead", circumstances, COLUMNS, tuple(rows), [found])
+    print(report.markdown())
+    if options.write:
+        report.write_into()
     if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+        report.write_json(options.json)
+
+
+def verdict(with_output: float) -> str:
+    """Whether a call is as cheap as promised."""
+    return KEPT if with_output <= TARGET else MISSED
 
 
 if __name__ == "__main__":
