@@ -148,7 +148,10 @@ def _taps(cells: int, pixels: int, sigma: float, start: float, step: float, gain
     outside = start < -reach or start + (cells - 1) * step > pixels - 1 + reach
     if gain == "mass" and outside:
         return cells
-    return int(min(2 * math.floor(reach / step) + 3, cells))
+    # Around the nearest cell, half a step away at most: those that weigh anything beside it, and enough for each
+    # cell to be among those of its nearest pixel.
+    farthest = max(math.hypot(reach, step / 2), 0.5)
+    return int(min(2 * math.ceil(farthest / step - 0.5) + 1, cells))
 
 
 def _nearest(position: Tensor, size: int) -> Tensor:

@@ -5,26 +5,6 @@
 
 namespace camfast::cuda {
 
-/// The weights of a pixel, tap by tap.
-template <class Real>
-class Weights {
-public:
-    __device__ Weights(const Axis<Real>& axis, int tap, int pixel)
-        : next_(axis.weights ? axis.weights + static_cast<std::int64_t>(tap) * axis.pixels + pixel : nullptr),
-          step_(axis.pixels) {}
-
-    __device__ Real next() {
-        if (!next_) return 1;
-        const Real weight = __ldg(next_);
-        next_ += step_;
-        return weight;
-    }
-
-private:
-    const Real* next_;
-    int step_;
-};
-
 /// Rows of cells: some rows y of some planes z.
 struct Cells {
     int plane, planes, row, rows;
@@ -36,6 +16,7 @@ template <class Real, class Read, class Element>
 __device__ void expand_lines(const Separable<Real>& problem, const Read& read, const Element* grid,
                              const Cells& cells, int x_begin, int width, Real* lines) {
     constexpr int kTogether = 4;
+    const auto number = read.open();
     const Axis<Real>& axis = problem.x;
     const int count = cells.planes * cells.rows;
     const std::int64_t plane_stride = static_cast<std::int64_t>(problem.y.cells) * axis.cells;
@@ -58,12 +39,18 @@ __device__ void expand_lines(const Separable<Real>& problem, const Read& read, c
             }
         }
         Real sums[kTogether] = {};
-        Weights<Real> weights(axis, 0, pixel);
-#pragma unroll 2
-        for (int t = 0; t < axis.taps; ++t) {
-            const Real weight = weights.next();
+        if (!axis.weights) {
 #pragma unroll
-            for (int k = 0; k < kTogether; ++k) sums[k] += weight * read(sources[k][t]);
+            for (int k = 0; k < kTogether; ++k) sums[k] = number(*sources[k]);
+        } else {
+            const Real* weights = axis.weights + pixel;
+#pragma unroll 2
+            for (int t = 0; t < axis.taps; ++t) {
+                const Real weight = __ldg(weights);
+                weights += axis.pixels;
+#pragma unroll
+                for (int k = 0; k < kTogether; ++k) sums[k] += weight * number(sources[k][t]);
+            }
         }
 #pragma unroll
         for (int k = 0; k < kTogether; ++k)

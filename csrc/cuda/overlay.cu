@@ -16,7 +16,7 @@ constexpr std::uint32_t kMagenta = 0xff00ff;
 constexpr float kRounder = 12582912.0f;
 
 /// Cells as positions between both ends of the table, so that no pixel has to be scaled.
-struct ReadShades {
+struct Shades {
     double low, scale;  // 0 where both ends are equal
 
     template <class Element>
@@ -32,14 +32,19 @@ private:
     }
 };
 
+/// Shades that wait in shared memory, not in registers, until cells are read.
+struct ReadShades {
+    int begin;  // in shared memory
+
+    __device__ Shades& open() const { return *reinterpret_cast<Shades*>(shared_memory<char>() + begin); }
+};
+
 __device__ double value_of(const Level& level) {
     return level.device ? static_cast<double>(*level.device) : level.value;
 }
 
-__device__ ReadShades shades_between(const Level& low, const Level& high) {
-    const double first = value_of(low), last = value_of(high);
-    return {first, first == last ? 0.0 : 1.0 / (last - first)};
-}
+/// Bytes of the shades and the table.
+constexpr int kPaintBytes = static_cast<int>(sizeof(Shades)) + 4 * kColors;
 
 /// What the blend needs beside the heat.
 struct Painting {
@@ -50,7 +55,11 @@ struct Painting {
     std::uint8_t* out;
     std::int64_t out_stride, height, width;
     int aligned;       // bytes that every row of the output is aligned to
-    int colors_begin;  // in shared memory: the table, then 384 bytes a warp
+    int shades_begin;  // in shared memory: Shades, the table, then 384 bytes a warp
+
+    __device__ std::uint32_t* colors() const {
+        return reinterpret_cast<std::uint32_t*>(shared_memory<char>() + shades_begin + sizeof(Shades));
+    }
 };
 
 /// Blends the rows of a group, and writes each warp's 128 pixels together.
@@ -59,7 +68,11 @@ class Blend {
 public:
     __device__ Blend(const Painting& painting, const Image& image, int packets)
         : painting_(painting), image_(image), packets_(packets) {
-        std::uint32_t* const colors = table();
+        if (threadIdx.x == 0) {
+            const double low = value_of(painting.low), high = value_of(painting.high);
+            ReadShades{painting.shades_begin}.open() = {low, low == high ? 0.0 : 1.0 / (high - low)};
+        }
+        std::uint32_t* const colors = painting.colors();
         for (int i = static_cast<int>(threadIdx.x); i < kColors; i += static_cast<int>(blockDim.x)) {
             const std::uint8_t* const rgb = painting.table + 3 * i;
             colors[i] = static_cast<std::uint32_t>(rgb[0] | rgb[1] << 8 | rgb[2] << 16);
@@ -70,7 +83,7 @@ public:
     __device__ void operator()(const Part& part, int, int lane, int row, int count,
                                const Sums<float, kGroup>& shades) const {
         const std::int64_t x = (static_cast<std::int64_t>(part.tile_x) * packets_ + lane) * kQuad;
-        const std::int64_t first = part.map * painting_.height + row;
+        const std::int64_t first = part.sample * painting_.height + row;
         if constexpr (Image::kQuads) {
             typename Image::Quad quads[kGroup];
 #pragma unroll
@@ -78,7 +91,7 @@ public:
                 quads[j] = image_.load(first + min(j, count - 1), x, painting_.base);
 #pragma unroll
             for (int j = 0; j < kGroup; ++j)
-                if (j < count) paint(shades[j], quads[j], part.map, row + j, x);
+                if (j < count) paint(shades[j], quads[j], part.sample, row + j, x);
         } else {
             for (int j = 0; j < count; ++j) {
                 float values[kQuad];
@@ -88,16 +101,12 @@ public:
 #pragma unroll
                     for (int k = 1; k < kGroup; ++k) values[i] = j == k ? shades[k][i] : values[i];
                 }
-                paint(values, image_.load(first + j, x, painting_.base), part.map, row + j, x);
+                paint(values, image_.load(first + j, x, painting_.base), part.sample, row + j, x);
             }
         }
     }
 
 private:
-    __device__ std::uint32_t* table() const {
-        return reinterpret_cast<std::uint32_t*>(shared_memory<char>() + painting_.colors_begin);
-    }
-
     __device__ void paint(const float (&shades)[kQuad], const typename Image::Quad& quad, std::int64_t sample,
                           int row, std::int64_t x) const {
         std::uint32_t bytes[kQuadBytes];
@@ -105,7 +114,7 @@ private:
 #pragma unroll
         for (int i = 0; i < kQuad; ++i) {
             const std::uint32_t place = __float_as_uint(__saturatef(shades[i]) * (kColors - 1) + kRounder);
-            const std::uint32_t color = table()[place & (kColors - 1)];
+            const std::uint32_t color = painting_.colors()[place & (kColors - 1)];
 #pragma unroll
             for (int c = 0; c < 3; ++c) {
                 const float level = Image::part(quad, kChannels == 1 ? i : 3 * i + c, painting_.base);
@@ -116,8 +125,8 @@ private:
         }
         if (sum != sum) show_nan(shades, bytes);
 
-        std::uint32_t* const warp =
-            table() + kColors + static_cast<int>(threadIdx.x) / warpSize * warpSize * kQuadBytes / 4;
+        std::uint32_t* const warp = painting_.colors() + kColors +
+                                    static_cast<int>(threadIdx.x) / warpSize * warpSize * kQuadBytes / 4;
         const int lane = static_cast<int>(threadIdx.x) % warpSize;
 #pragma unroll
         for (int i = 0; i < 3; ++i)
@@ -149,9 +158,8 @@ private:
 template <Walk kWalk, class Image, int kChannels>
 __global__ void __launch_bounds__(kMaxUpsampleThreads, 2)
     overlay_bands(const Separable<float> problem, const Painting painting, const Image image) {
-    const ReadShades read = shades_between(painting.low, painting.high);
     const Blend<Image, kChannels> blend(painting, image, problem.tiling.packets);
-    Upsampler<float, kWalk, true, kGroup, ReadShades>(problem, read).run(blend);
+    Upsampler<float, kWalk, true, kGroup, ReadShades>(problem, {painting.shades_begin}).run(blend);
 }
 
 Status check(const View& image, const View& heat, const BandView (&bands)[2], const Shading& shading,
@@ -194,7 +202,7 @@ Status run(const View& image, const Separable<float>& problem, const Painting& p
            const Stream& stream) noexcept {
     Shape shape = shape_of(problem.tiling);
     shape.shared_bytes =
-        static_cast<std::size_t>(painting.colors_begin + 4 * kColors + kQuadBytes * problem.tiling.threads);
+        static_cast<std::size_t>(painting.shades_begin + kPaintBytes + kQuadBytes * problem.tiling.threads);
     return with_walk(problem.tiling.walk, [&](auto walk) noexcept {
         constexpr Walk kWalk = decltype(walk)::value;
         using Source =
@@ -229,7 +237,7 @@ Status overlay(const View& image, const View& heat, const BandView (&bands)[2], 
     DeviceLimits limits{};
     if (const Status status = limits_of(stream.device, limits); !status.ok()) return status;
     // The table and the warps' bytes stand behind what the upsampling takes.
-    limits.shared_per_block -= 4 * kColors + kQuadBytes * kMaxUpsampleThreads;
+    limits.shared_per_block -= kPaintBytes + kQuadBytes * kMaxUpsampleThreads;
     const BandView line{};
     const Separable<float> problem{axis_of<float>(bands[0]),
                                    axis_of<float>(line),
@@ -245,7 +253,7 @@ Status overlay(const View& image, const View& heat, const BandView (&bands)[2], 
     const Painting painting{shading.table,
                             shading.low,
                             shading.high,
-                            {shading.black, most / (shading.white - shading.black), static_cast<float>(most)},
+                            {shading.black, most / (shading.white - shading.black), most},
                             static_cast<float>(shading.alpha),
                             static_cast<std::uint8_t*>(out.data),
                             out.strides[0],

@@ -15,13 +15,20 @@ constexpr int kQuadBytes = 12;
 
 /// Elements of an image as parts of the blend: clip((element - black) scale, 0, most). NaN becomes 0.
 struct Base {
-    double black, scale;
-    float most;
+    double exact_black, exact_scale;  // for float64
+    float black, scale, most;
 
-    __device__ float of(double element) const { return clip(static_cast<float>((element - black) * scale)); }
-    __device__ float of(float element) const {
-        return clip((element - static_cast<float>(black)) * static_cast<float>(scale));
+    Base(double black, double scale, double most) noexcept
+        : exact_black(black),
+          exact_scale(scale),
+          black(static_cast<float>(black)),
+          scale(static_cast<float>(scale)),
+          most(static_cast<float>(most)) {}
+
+    __device__ float of(double element) const {
+        return clip(static_cast<float>((element - exact_black) * exact_scale));
     }
+    __device__ float of(float element) const { return clip((element - black) * scale); }
 
 private:
     __device__ float clip(float value) const { return fminf(fmaxf(value, 0.0f), most); }
@@ -133,9 +140,11 @@ __device__ inline void store_bytes(const std::uint32_t* source, int bytes, std::
         const auto* const words = reinterpret_cast<const uint4*>(source);
         if (lane * 16 < bytes) reinterpret_cast<uint4*>(target)[lane] = words[lane];
     } else if (aligned == 4) {
+#pragma unroll 1
         for (int i = lane; i * 4 < bytes; i += 32) reinterpret_cast<std::uint32_t*>(target)[i] = source[i];
     } else {
         const auto* const single = reinterpret_cast<const std::uint8_t*>(source);
+#pragma unroll 1
         for (int i = lane; i < bytes; i += 32) target[i] = single[i];
     }
 }

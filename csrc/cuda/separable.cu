@@ -17,7 +17,7 @@ constexpr int kGroup = 8;
 template <class Real, bool kPacked>
 struct WriteMaps {
     Real* data;
-    std::int64_t stride_n, stride_t, targets;
+    std::int64_t stride_n, stride_t;
     std::int64_t rows, row;  // of a plane, and elements of one
     int packets;             // of a tile
 
@@ -26,13 +26,12 @@ struct WriteMaps {
         constexpr int kPer = kPacket<Real>;
         const std::int64_t x =
             static_cast<std::int64_t>(part.tile_x) * packets * kPer + (kPacked ? lane * kPer : lane);
-        Real* target =
-            data + part.map / targets * stride_n + part.map % targets * stride_t + (z * rows + y) * row + x;
+        Real* target = data + part.sample * stride_n + part.target * stride_t + (z * rows + y) * row + x;
 #pragma unroll
         for (int j = 0; j < kGroup; ++j) {
             if (j >= count) break;
             if constexpr (kPacked) {
-                if (x < row) store_packet(target, packet_of(sums[j]));
+                if (x < row) stream_packet(target, packet_of(sums[j]));
             } else {
 #pragma unroll
                 for (int i = 0; i < kPer; ++i)
@@ -44,11 +43,11 @@ struct WriteMaps {
 };
 
 /// Blocks of a multiprocessor: what the registers allow without spilling.
-template <class Real, bool kPacked>
-constexpr int kBlocks = sizeof(Real) == 4 && kPacked ? 3 : 2;
+template <class Real, Walk kWalk, bool kPacked>
+constexpr int kBlocks = sizeof(Real) == 4 && kWalk == Walk::kept && kPacked ? 3 : 2;
 
 template <class Real, Walk kWalk, bool kPacked>
-__global__ void __launch_bounds__(kMaxUpsampleThreads, kBlocks<Real, kPacked>)
+__global__ void __launch_bounds__(kMaxUpsampleThreads, kBlocks<Real, kWalk, kPacked>)
     upsample_bands(const Separable<Real> problem, const WriteMaps<Real, kPacked> write) {
     Upsampler<Real, kWalk, kPacked, kGroup>(problem).run(write);
 }
@@ -78,17 +77,17 @@ Status run(const char* name, DType dtype, std::int64_t samples, std::int64_t tar
                                   grid.stride_t,
                                   plan_tiling(samples * targets, sizes_of(outer), sizes_of(inner),
                                               sizes_of(x), sizeof(Real), kGroup, false, limits)};
-    return with_flag(
-        aligned(out.data, out.stride_n, out.stride_t, x.pixels, sizeof(Real)), [&](auto flag) noexcept {
-            constexpr bool kPacked = decltype(flag)::value;
-            const WriteMaps<Real, kPacked> write{
-                static_cast<Real*>(out.data), out.stride_n, out.stride_t, targets, inner.pixels, x.pixels,
-                problem.tiling.packets};
-            return with_walk(problem.tiling.walk, [&](auto walk) noexcept {
-                return launch(name, upsample_bands<Real, decltype(walk)::value, kPacked>,
-                              shape_of(problem.tiling), stream, problem, write);
-            });
-        });
+    return with_flag(aligned(out.data, out.stride_n, out.stride_t, x.pixels, sizeof(Real)),
+                     [&](auto flag) noexcept {
+                         constexpr bool kPacked = decltype(flag)::value;
+                         const WriteMaps<Real, kPacked> write{
+                             static_cast<Real*>(out.data), out.stride_n, out.stride_t, inner.pixels, x.pixels,
+                             problem.tiling.packets};
+                         return with_walk(problem.tiling.walk, [&](auto walk) noexcept {
+                             return launch(name, upsample_bands<Real, decltype(walk)::value, kPacked>,
+                                           shape_of(problem.tiling), stream, problem, write);
+                         });
+                     });
 }
 
 }  // namespace

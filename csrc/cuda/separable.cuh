@@ -61,7 +61,7 @@ Status with_walk(Walk walk, Function function) noexcept {
 
 /// The part of a map that a block makes.
 struct Part {
-    std::int64_t map;
+    std::int64_t sample, target;
     int z_begin, z_end, y_begin, tile_x;
 };
 
@@ -77,9 +77,17 @@ __device__ inline Packet<Real> packet_of(const Real (&values)[kPacket<Real>]) {
     return packet;
 }
 
+/// One store of 16 aligned bytes that nothing here reads again; an assignment would be split into elements.
+template <class Real>
+__device__ inline void stream_packet(Real* address, const Packet<Real>& packet) {
+    __stcs(reinterpret_cast<uint4*>(address), reinterpret_cast<const uint4&>(packet));
+}
+
 /// Cells as they are.
 template <class Real>
 struct ReadCells {
+    __device__ const ReadCells& open() const { return *this; }
+
     template <class Element>
     __device__ Real operator()(Element element) const {
         return static_cast<Real>(widen(element));

@@ -12,7 +12,7 @@
 
 namespace camfast::cuda {
 
-/// `kGroup` pixels z are summed at a time; `Read` makes a number of a cell.
+/// `kGroup` pixels z are summed at a time; Read::open() gives what makes a number of a cell.
 template <class Real, Walk kWalk, bool kPacked, int kGroup, class Read = ReadCells<Real>>
 class Upsampler {
 public:
@@ -45,7 +45,9 @@ private:
         const std::int64_t z = tile % tiling.segments * tiling.length;
         part_.z_begin = static_cast<int>(z);
         part_.z_end = static_cast<int>(min(z + tiling.length, static_cast<std::int64_t>(problem_.z.pixels)));
-        part_.map = tile / tiling.segments;
+        const std::int64_t map = tile / tiling.segments;
+        part_.sample = map / problem_.targets;
+        part_.target = map - part_.sample * problem_.targets;
         const int y_end = min(part_.y_begin + tiling.rows, problem_.y.pixels);
         active_ = row_ < tiling.rows && part_.y_begin + row_ < y_end;
         rows_begin_ = problem_.y.first(part_.y_begin);
@@ -57,8 +59,7 @@ private:
     /// function(first element of the part's grid), in the grid's own type.
     template <class Function>
     __device__ void with_grid(const Function& function) const {
-        const std::int64_t offset =
-            part_.map / problem_.targets * problem_.grid_n + part_.map % problem_.targets * problem_.grid_t;
+        const std::int64_t offset = part_.sample * problem_.grid_n + part_.target * problem_.grid_t;
         if (sizeof(Real) == 8 || problem_.dtype == DType::float64) {
             function(static_cast<const double*>(problem_.grid) + offset);
         } else if (problem_.dtype == DType::bfloat16) {
@@ -178,13 +179,20 @@ private:
             Packet<Real>& target = column(slot);
             Packet<Real> sums{};
             if (row != rows_begin_) sums = target;
-            Weights<Real> weights(axis, begin, y);
+            const Real* next = line + begin * width();
+            if (!axis.weights) {
+                sums = load_columns(next);
+            } else {
+                const Real* weights = axis.weights + static_cast<std::int64_t>(begin) * axis.pixels + y;
 #pragma unroll 4
-            for (int t = begin; t < end; ++t) {
-                const Real weight = weights.next();
-                const Packet<Real> values = load_columns(line + t * width());
+                for (int t = begin; t < end; ++t) {
+                    const Real weight = __ldg(weights);
+                    const Packet<Real> values = load_columns(next);
 #pragma unroll
-                for (int i = 0; i < kPer; ++i) sums.elements[i] += weight * values.elements[i];
+                    for (int i = 0; i < kPer; ++i) sums.elements[i] += weight * values.elements[i];
+                    weights += axis.pixels;
+                    next += width();
+                }
             }
             target = sums;
             line += rows * width();
@@ -218,21 +226,34 @@ private:
 
     __device__ void sum_group(int begin, int end, Sums<Real, kGroup>& sums) const {
         const Packet<Real>* weights = spread_weights(buffer_ ^ 1);
-        int slot = begin % problem_.tiling.ring;
-#pragma unroll 1
-        for (int plane = begin; plane < end; ++plane) {
-            const Packet<Real> values = column(slot);
-#pragma unroll
-            for (int w = 0; w < kWeightPackets; ++w) {
-                const Packet<Real> weight = weights[w];
-#pragma unroll
-                for (int j = 0; j < kPer; ++j)
-#pragma unroll
-                    for (int i = 0; i < kPer; ++i)
-                        sums[w * kPer + j][i] += weight.elements[j] * values.elements[i];
+        // From the slot of the first plane to the end of the ring, and on from its start: no test in between.
+        const int ring = problem_.tiling.ring;
+        const int slot = begin % ring;
+        for (int first = slot, left = end - begin; left > 0; first = 0) {
+            const int planes = min(left, ring - first);
+            const Packet<Real>* values = &column(first);
+            const Packet<Real>* const stop = weights + planes * kWeightPackets;
+#pragma unroll 2
+            while (weights < stop) {
+                add_plane(*values, weights, sums);
+                values += blockDim.x;
+                weights += kWeightPackets;
             }
-            weights += kWeightPackets;
-            if (++slot == problem_.tiling.ring) slot = 0;
+            left -= planes;
+        }
+    }
+
+    __device__ static void add_plane(const Packet<Real>& values, const Packet<Real>* weights,
+                                     Sums<Real, kGroup>& sums) {
+        const Packet<Real> column = values;
+#pragma unroll
+        for (int w = 0; w < kWeightPackets; ++w) {
+            const Packet<Real> weight = weights[w];
+#pragma unroll
+            for (int j = 0; j < kPer; ++j)
+#pragma unroll
+                for (int i = 0; i < kPer; ++i)
+                    sums[w * kPer + j][i] += weight.elements[j] * column.elements[i];
         }
     }
 

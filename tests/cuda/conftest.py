@@ -13,7 +13,7 @@ from pathlib import Path
 import pybind11
 import pytest
 
-from camfast.ops import cuda, dispatch, reference
+from camfast.ops import cuda, dispatch, plans, reference
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / f"emulated-{sys.implementation.cache_tag}"
@@ -79,4 +79,6 @@ def device(_device: Device, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]
 def ops_on_device(device: Device, monkeypatch: pytest.MonkeyPatch) -> Device:
     """Let `camfast.ops` run on the emulated device, whatever is asked for but the reference."""
     monkeypatch.setattr(dispatch, "choose", lambda _op, _device, backend: reference if backend == "torch" else cuda)
+    monkeypatch.setattr(plans.Plans, "attempt", lambda *_: None)  # a plan would outlive the test
+    monkeypatch.setattr(plans.Plans, "keep", lambda *_: None)
     return device
