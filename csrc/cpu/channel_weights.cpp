@@ -16,7 +16,6 @@ namespace {
 constexpr std::int64_t kSegment = 4096;
 /// Elements of A that one task takes.
 constexpr std::int64_t kTaskElements = 1 << 14;
-constexpr std::int64_t kMaxChannels = 64;
 
 /// The sums of one channel and segment as they stand in the scratch: S, sum|A|, then one number a target.
 constexpr std::int64_t kActivationSums = 2;
@@ -36,7 +35,7 @@ public:
         const std::int64_t positions = std::clamp<std::int64_t>(problem.p, 1, kSegment);
         chunk_ = problem.adjacent == Adjacent::channels || problem.packs
                      ? problem.tile_channels()
-                     : std::clamp<std::int64_t>(kTaskElements / positions, 1, kMaxChannels);
+                     : std::clamp<std::int64_t>(kTaskElements / positions, 1, kTileChannels);
         chunks_ = ceil_div(channels.size(), chunk_);
     }
 
@@ -58,7 +57,12 @@ public:
             finish(task.sample, task.channels);
         });
         if (segments_ == 1) return;
-        if (rectifies) parallel_for(items, threads, [&](std::int64_t item) { alpha_task(task_of(item)); });
+        if (rectifies) {
+            for (std::int64_t sample = samples_.begin; sample < samples_.end; ++sample)
+                for (std::int64_t k = channels_.begin; k < channels_.end; ++k)
+                    sums(sample, k, 0)[0] = over_segments(sample, k, 0);
+            parallel_for(items, threads, [&](std::int64_t item) { alpha_task(task_of(item)); });
+        }
         for (std::int64_t sample = samples_.begin; sample < samples_.end; ++sample) finish(sample, channels_);
     }
 
@@ -97,14 +101,14 @@ private:
         const std::int64_t rows = task.channels.size();
         const LayoutKernels& kernels = *problem_.sums;
         PackedTile a_space, g_space;
-        double sum[kMaxChannels] = {}, sum_abs[kMaxChannels] = {};
+        double sum[kTileChannels] = {}, sum_abs[kTileChannels] = {};
         if (method_ == WeightMethod::gradcampp)
             for_tiles(task.positions, [&](Range part) {
                 kernels.activation_sums(activations(task, part, a_space), rows, part.size(), sum, sum_abs);
             });
         else
             for (std::int64_t t = 0; t < problem_.t; ++t) {
-                double target_sum[kMaxChannels] = {};
+                double target_sum[kTileChannels] = {};
                 for_tiles(task.positions, [&](Range part) {
                     const Tile g = gradients(task, t, part, g_space);
                     if (method_ == WeightMethod::gradcam) {
@@ -136,19 +140,18 @@ private:
     void alpha_task(const Task& task) const noexcept {
         const std::int64_t rows = task.channels.size();
         PackedTile g_space;
-        double activation_sum[kMaxChannels];
+        double activation_sum[kTileChannels];
         for (std::int64_t r = 0; r < rows; ++r)
-            activation_sum[r] = over_segments(task.sample, task.channels.begin + r, 0);
+            activation_sum[r] = sums(task.sample, task.channels.begin + r, 0)[0];
         for (std::int64_t t = 0; t < problem_.t; ++t) {
-            double target_sum[kMaxChannels] = {};
-            double near_pole[kMaxChannels] = {};
+            double target_sum[kTileChannels] = {};
+            bool near_pole = false;
             for_tiles(task.positions, [&](Range part) {
-                problem_.sums->alpha_sums(gradients(task, t, part, g_space), activation_sum, rows,
-                                          part.size(), target_sum, near_pole);
+                near_pole |= problem_.sums->alpha_sums(gradients(task, t, part, g_space), activation_sum,
+                                                       rows, part.size(), target_sum);
             });
             keep(task, t, target_sum);
-            if (std::any_of(near_pole, near_pole + rows, [](double count) { return count > 0; }))
-                flag(task.sample, t);
+            if (near_pole) flag(task.sample, t);
         }
     }
 
@@ -166,13 +169,15 @@ private:
 
     void finish(std::int64_t sample, Range channels) const noexcept {
         for (std::int64_t k = channels.begin; k < channels.end; ++k) {
-            const double s = over_segments(sample, k, 0);
+            // Of Grad-CAM++ the first segment has had the whole sum since before its second pass.
+            const bool whole = method_ == WeightMethod::gradcampp;
+            const double s = whole ? sums(sample, k, 0)[0] : over_segments(sample, k, 0);
             const double s_abs = over_segments(sample, k, 1);
             const bool ill = std::abs(s) < 1e-4 * s_abs;
             for (std::int64_t t = 0; t < problem_.t; ++t) {
                 const double w = weight(s, over_segments(sample, k, kActivationSums + t));
-                weights_.exact[(sample * problem_.t + t) * problem_.c + k] = w;
-                if (weights_.rounded.data) put(w, weights_.rounded.at(problem_, sample, t, k));
+                put(w, weights_.weights + ((sample * problem_.t + t) * problem_.c + k) * problem_.result);
+                if (weights_.copy.data) put(w, weights_.copy.at(problem_, sample, t, k));
                 if (ill) flag(sample, t);
             }
         }
@@ -243,9 +248,9 @@ Status channel_weights(WeightMethod method, const View& activations, const View&
         return status;
     if (ill_conditioned) std::memset(ill_conditioned, 0, static_cast<std::size_t>(problem.n * problem.t));
     const Buffer scratch(weights_scratch_bytes(problem, problem.n, problem.c));
-    const Buffer exact(static_cast<std::size_t>(problem.n * problem.t * problem.c) * sizeof(double));
-    if (!scratch || !exact) return out_of_memory();
-    const WeightsOut out{exact.as<double>(),
+    const Buffer contiguous(static_cast<std::size_t>(problem.n * problem.t * problem.c * problem.result));
+    if (!scratch || !contiguous) return out_of_memory();
+    const WeightsOut out{contiguous.as<char>(),
                          {static_cast<char*>(weights.data), weights.strides[0], weights.strides[1]}};
     threads = useful_threads(problem.elements(), threads);
     weights_pass(problem, method, {0, problem.n}, {0, problem.c}, out, ill_conditioned, scratch.as<double>(),

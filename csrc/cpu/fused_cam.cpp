@@ -12,12 +12,10 @@
 namespace camfast::cpu {
 namespace {
 
-/// Bytes of activations that a block holds between its two passes; they should still be in cache at the
-/// second.
-constexpr std::int64_t kBlockBytes = std::int64_t{4} << 20;
-/// Smallest block: fewer channels would spend more on the grid than on the activations.
-constexpr std::int64_t kBlockChannels = 4;
-constexpr std::int64_t kLinePair = 128;
+/// Bytes of activations that a block holds between its two passes: what is left of them in a cache need not
+/// be read again, and the grid is read and written for every block.
+constexpr std::int64_t kBlockBytes = std::int64_t{32} << 20;
+constexpr std::int64_t kBlockChannels = 8;
 
 /// Weights, then the sum, for block after block of samples and channels.
 class TwoPass {
@@ -28,9 +26,9 @@ public:
         const std::int64_t row = std::max<std::int64_t>(1, problem.p * problem.element);
         const std::int64_t fit = kBlockBytes / row;
         channels_ = std::max(fit / kBlockChannels * kBlockChannels, kBlockChannels);
-        // Where channels are adjacent, a block takes whole pairs of cache lines.
-        if (problem.a_c == 1 && problem.a_p != 1)
-            channels_ = std::max(channels_, kLinePair / problem.element);
+        // Gradients alone weigh Grad-CAM's channels: nothing is read twice. Where channels are adjacent,
+        // those of a block would be parts of cache lines.
+        if (method == WeightMethod::gradcam || problem.a_p != 1) channels_ = problem.c;
         channels_ = std::clamp<std::int64_t>(channels_, 1, std::max<std::int64_t>(1, problem.c));
         samples_ = channels_ == problem.c ? std::clamp<std::int64_t>(fit / channels_, 1, problem.n) : 1;
     }
@@ -59,7 +57,7 @@ private:
             const Range channels{k, std::min(k + channels_, problem_.c)};
             weights_pass(problem_, method_, samples, channels, weights_, ill_, scratch.as<double>(), threads);
             const GridUpdate update{k > 0, relu_ && channels.end == problem_.c};
-            weighted_sum_pass(problem_, weights_.exact, samples, channels, grid_, update, threads);
+            weighted_sum_pass(problem_, weights_.weights, samples, channels, grid_, update, threads);
             k = channels.end;
         } while (k < problem_.c);
         return true;
@@ -119,12 +117,12 @@ Status fused_cam(CamMethod method, bool relu, const View& activations, const Vie
     if (ill_conditioned) std::memset(ill_conditioned, 0, static_cast<std::size_t>(n * t));
 
     const Buffer grid_scratch(grid.data ? 1 : static_cast<std::size_t>(n * t * p * problem.result));
-    const Buffer exact(two_pass ? static_cast<std::size_t>(n * t * c) * sizeof(double) : 1);
-    if (!grid_scratch || !exact) return out_of_memory();
+    const Buffer contiguous(two_pass ? static_cast<std::size_t>(n * t * c * problem.result) : 1);
+    if (!grid_scratch || !contiguous) return out_of_memory();
     const Output grid_out = grid.data ? output(grid) : Output{grid_scratch.as<char>(), t * p, p};
     const int useful = std::max(1, useful_threads(problem.elements(), threads));
     if (two_pass) {
-        TwoPass pass(problem, static_cast<WeightMethod>(method), {exact.as<double>(), output(weights)},
+        TwoPass pass(problem, static_cast<WeightMethod>(method), {contiguous.as<char>(), output(weights)},
                      ill_conditioned, grid_out, relu);
         if (const Status status = pass.run(useful); !status.ok()) return status;
     } else {

@@ -12,7 +12,6 @@ namespace camfast::cpu {
 /// float64 sums that one task holds in the first-level cache: targets times positions.
 constexpr std::int64_t kTileSums = 4096;
 constexpr std::int64_t kTileTargets = 4;
-constexpr std::int64_t kTileStep = 8;
 constexpr std::int64_t kTaskElements = 1 << 15;
 constexpr std::int64_t kWantedTasks = 8;
 
@@ -29,10 +28,12 @@ void for_map_tiles(const Problem& problem, Range samples, Range channels, Output
     const std::int64_t wanted =
         std::min(ceil_div(kWantedTasks, std::max<std::int64_t>(1, problem.n * groups)), worth);
     const std::int64_t even =
-        ceil_div(ceil_div(problem.p, std::max<std::int64_t>(1, wanted)), kTileStep) * kTileStep;
+        ceil_div(ceil_div(problem.p, std::max<std::int64_t>(1, wanted)), kSumsStep) * kSumsStep;
     const std::int64_t step =
-        std::clamp(even, kTileStep, std::min(kTileSums / group, problem.tile_positions()));
+        std::clamp(even, kSumsStep, std::min(kTileSums / group, problem.tile_positions()));
     const std::int64_t tiles = ceil_div(problem.p, step);
+    // With several targets, what a chunk holds comes from cache for all but the first.
+    const std::int64_t chunk = problem.adjacent == Adjacent::channels ? channels.size() : kPackedChannels;
     parallel_for(samples.size() * groups * tiles, threads, [&](std::int64_t item) {
         const std::int64_t sample = samples.begin + item / tiles / groups;
         const std::int64_t first_target = item / tiles % groups * group;
@@ -41,10 +42,9 @@ void for_map_tiles(const Problem& problem, Range samples, Range channels, Output
         alignas(64) double sums[kTileSums];
         const std::int64_t pitch = kTileSums / group;
         for (std::int64_t t = 0; t < targets.size(); ++t)
-            std::fill_n(sums + t * pitch, positions.size(), 0.0);
-        for (std::int64_t k = channels.begin; k < channels.end; k += kPackedChannels)
-            add(sample, targets, positions, Range{k, std::min(k + kPackedChannels, channels.end)}, sums,
-                pitch);
+            std::fill_n(sums + t * pitch, ceil_div(positions.size(), kSumsStep) * kSumsStep, 0.0);
+        for (std::int64_t k = channels.begin; k < channels.end; k += chunk)
+            add(sample, targets, positions, Range{k, std::min(k + chunk, channels.end)}, sums, pitch);
         for (std::int64_t t = 0; t < targets.size(); ++t)
             problem.tiles->write(sums + t * pitch, positions.size(), update.add, update.relu,
                                  grid.at(problem, sample, targets.begin + t, positions.begin));

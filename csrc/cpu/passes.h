@@ -21,10 +21,11 @@ inline int useful_threads(std::int64_t elements, int threads) noexcept {
 std::size_t weights_scratch_bytes(const Problem& problem, std::int64_t samples,
                                   std::int64_t channels) noexcept;
 
-/// Where weights go: in float64 to (N, T, C) contiguous, and rounded to an output that may be null.
+/// Where weights go: to (N, T, C) contiguous, which weighted_sum_pass reads, and to an output that may be
+/// null.
 struct WeightsOut {
-    double* exact;
-    Output rounded;
+    char* weights;
+    Output copy;
 };
 
 /// Weights of some samples and channels. `ill` is null, or holds the (N, T) flags, set to 1 where met and
@@ -39,9 +40,9 @@ struct GridUpdate {
     bool relu;
 };
 
-/// grid (+)= sum over some channels of weights times activations, for some samples. Weights as in
-/// weights_pass.
-void weighted_sum_pass(const Problem& problem, const double* weights, Range samples, Range channels,
+/// grid (+)= sum over some channels of weights times activations, for some samples. Weights are (N, T, C)
+/// contiguous, in the type of results.
+void weighted_sum_pass(const Problem& problem, const char* weights, Range samples, Range channels,
                        Output grid, GridUpdate update, int threads) noexcept;
 
 /// grid = sum over all channels of rectified gradients times activations.

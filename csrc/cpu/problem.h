@@ -46,7 +46,7 @@ struct Problem {
 
     /// Channels and positions that a task hands to the tile loops at a time.
     std::int64_t tile_channels() const noexcept {
-        return adjacent == Adjacent::channels ? 64 : kPackedChannels;
+        return adjacent == Adjacent::channels ? kTileChannels : kPackedChannels;
     }
     std::int64_t tile_positions() const noexcept {
         return packs ? kPackedPositions : adjacent == Adjacent::channels ? 128 : 4096;

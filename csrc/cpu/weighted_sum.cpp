@@ -1,26 +1,23 @@
 #include "camfast/weighted_sum.h"
 
-#include <algorithm>
-
-#include "cpu/buffer.h"
 #include "cpu/map_tiles.h"
 #include "cpu/passes.h"
 
 namespace camfast::cpu {
 
-void weighted_sum_pass(const Problem& problem, const double* weights, Range samples, Range channels,
+void weighted_sum_pass(const Problem& problem, const char* weights, Range samples, Range channels,
                        Output grid, GridUpdate update, int threads) noexcept {
-    for_map_tiles(problem, samples, channels, grid, update, threads,
-                  [&](std::int64_t sample, Range targets, Range positions, Range chunk, double* sums,
-                      std::int64_t pitch) {
-                      PackedTile space;
-                      const Tile a =
-                          tile_of(problem, problem.activation_plane(sample), chunk, positions, space);
-                      for (std::int64_t t = targets.begin; t < targets.end; ++t)
-                          problem.sums->add_weighted(
-                              a, weights + (sample * problem.t + t) * problem.c + chunk.begin, chunk.size(),
-                              positions.size(), sums + (t - targets.begin) * pitch);
-                  });
+    for_map_tiles(
+        problem, samples, channels, grid, update, threads,
+        [&](std::int64_t sample, Range targets, Range positions, Range chunk, double* sums,
+            std::int64_t pitch) {
+            PackedTile space;
+            const Tile a = tile_of(problem, problem.activation_plane(sample), chunk, positions, space);
+            for (std::int64_t t = targets.begin; t < targets.end; ++t)
+                problem.sums->add_weighted(
+                    a, weights + ((sample * problem.t + t) * problem.c + chunk.begin) * problem.result,
+                    chunk.size(), positions.size(), sums + (t - targets.begin) * pitch);
+        });
 }
 
 }  // namespace camfast::cpu
@@ -41,17 +38,10 @@ Status weighted_sum(const View& activations, const View& weights, bool relu, con
     const std::int64_t sizes[3] = {problem.n, problem.t, problem.p};
     if (const Status status = check_output("out", grid, activations.dtype, sizes); !status.ok())
         return status;
-    const auto count = static_cast<std::size_t>(problem.n * problem.t * problem.c);
-    const Buffer exact(count * sizeof(double));
-    if (!exact) return out_of_memory();
-    if (weights.dtype == DType::float64)
-        std::copy_n(static_cast<const double*>(weights.data), count, exact.as<double>());
-    else
-        std::copy_n(static_cast<const float*>(weights.data), count, exact.as<double>());
     const Output out{static_cast<char*>(grid.data), grid.strides[0], grid.strides[1]};
     threads = useful_threads(problem.elements(), threads);
-    weighted_sum_pass(problem, exact.as<double>(), {0, problem.n}, {0, problem.c}, out, {false, relu},
-                      threads);
+    weighted_sum_pass(problem, static_cast<const char*>(weights.data), {0, problem.n}, {0, problem.c}, out,
+                      {false, relu}, threads);
     return {};
 }
 

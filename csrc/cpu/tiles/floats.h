@@ -5,8 +5,6 @@
 
 namespace camfast::cpu::CAMFAST_ISA {
 
-using Words = std::uint32_t __attribute__((vector_size(kVectorBytes)));
-using SignedWords = std::int32_t __attribute__((vector_size(kVectorBytes)));
 using Shorts = std::uint16_t __attribute__((vector_size(kVectorBytes / 2)));
 using Bytes = std::uint8_t __attribute__((vector_size(kVectorBytes / 4)));
 
@@ -20,12 +18,9 @@ CAMFAST_INLINE Floats join(FloatsHalf low, FloatsHalf high) {
 }
 
 /// kFloatLanes elements.
-CAMFAST_INLINE Floats load_floats(const float* source) {
-    return load_as<Floats>(source);
-}
 template <class T>
 CAMFAST_INLINE Floats load_floats(const T* source) {
-    return join(to_floats(source), to_floats(source + kDoubleLanes));
+    return load(source);
 }
 CAMFAST_INLINE Floats load_floats(const double* source) {
     return join(narrow(load(source)), narrow(load(source + kDoubleLanes)));

@@ -157,15 +157,20 @@ constexpr double kLargest = 1e37;
 template <class T>
 void shade_line(const void* heat, double low, double scale, std::int64_t n, float* out) {
     const auto* cells = static_cast<const T*>(heat);
-    for (std::int64_t i = 0; i < n; i += kDoubleLanes) {
-        const int count = n - i < kDoubleLanes ? static_cast<int>(n - i) : kDoubleLanes;
-        const Doubles cell = load_part(cells + i, count);
-        Doubles shade = (cell - low) * scale;
-        if (scale == 0) shade = cell == cell ? Doubles{} : cell;  // infinity too has the first colour
-        const auto finite = cell - cell == 0;
-        shade = finite && shade > kLargest ? broadcast(kLargest) : shade;
-        shade = finite && shade < -kLargest ? broadcast(-kLargest) : shade;
-        store_part(out + i, shade, count);
+    for (std::int64_t i = 0; i < n; i += kLanes<T>) {
+        const int count = n - i < kLanes<T> ? static_cast<int>(n - i) : kLanes<T>;
+        float shades[kLanes<T>];
+        float* to = shades;
+        for (const Doubles cell : widen(load_part(cells + i, count)).parts) {
+            Doubles shade = (cell - low) * scale;
+            if (scale == 0) shade = cell == cell ? Doubles{} : cell;  // infinity too has the first colour
+            const auto finite = cell - cell == 0;
+            shade = finite && shade > kLargest ? broadcast(kLargest) : shade;
+            shade = finite && shade < -kLargest ? broadcast(-kLargest) : shade;
+            store(to, narrow(shade));
+            to += kDoubleLanes;
+        }
+        std::memcpy(out + i, shades, static_cast<std::size_t>(count) * sizeof(float));
     }
 }
 

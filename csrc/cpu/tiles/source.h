@@ -6,7 +6,7 @@
 
 namespace camfast::cpu::CAMFAST_ISA {
 
-constexpr int kPrefetchBytes = 1024;
+constexpr int kPrefetchBytes = 512;
 
 template <int kCount>
 struct Count {
@@ -22,7 +22,7 @@ struct Source {
     explicit Source(Tile tile) : data(static_cast<const T*>(tile.data)), stride(tile.stride) {}
 
     template <class Read>
-    CAMFAST_INLINE Doubles operator()(Read read, std::int64_t k, std::int64_t p) const {
+    CAMFAST_INLINE Vector<T> operator()(Read read, std::int64_t k, std::int64_t p) const {
         const T* const source = data + (kAdjacent == Adjacent::positions ? k * stride + p : k + p * stride);
         // Rows are short for the processor's own prefetching, which starts anew at every page.
         __builtin_prefetch(reinterpret_cast<const char*>(source) + kPrefetchBytes);
@@ -31,13 +31,13 @@ struct Source {
 };
 
 /// Vector of numbers of which each channel has one.
-template <Adjacent kAdjacent>
+template <class R, Adjacent kAdjacent>
 struct PerChannel {
-    const double* values;
+    const R* values;
 
     template <class Read>
-    CAMFAST_INLINE Doubles operator()(Read read, std::int64_t k) const {
-        if constexpr (kAdjacent == Adjacent::positions) return broadcast(values[k]);
+    CAMFAST_INLINE Vector<R> operator()(Read read, std::int64_t k) const {
+        if constexpr (kAdjacent == Adjacent::positions) return Vector<R>{} + values[k];
         return read(values + k);
     }
 };

@@ -22,11 +22,16 @@ struct Tile {
 /// first-level cache.
 constexpr std::int64_t kPackedPositions = 256;
 constexpr std::int64_t kPackedChannels = 16;
+/// Channels of any tile that is summed over positions.
+constexpr std::int64_t kTileChannels = 64;
+/// Sums over channels are read and written in whole vectors: they have room for a multiple of so many.
+constexpr std::int64_t kSumsStep = 16;
 
-/// Sums over tiles of one layout and element type. Elements are widened to float64 in registers, so that
-/// products are exact for every narrower type and sums hardly round: memory is still what they wait for.
+/// Sums over tiles of one layout and element type T; results are of type R: float, or double for double.
+/// Terms are formed in R and added up in R over short runs, and the runs in float64: more would cost more
+/// than memory.
 struct LayoutKernels {
-    /// sum[k] += sum_p A[k, p];  sum_abs[k] += sum_p |A[k, p]|
+    /// sum[k] += sum_p A[k, p], all of it in float64;  sum_abs[k] += sum_p |A[k, p]|
     void (*activation_sums)(Tile a, std::int64_t channels, std::int64_t positions, double* sum,
                             double* sum_abs);
     /// sum[k] += sum_p G[k, p]
@@ -36,12 +41,12 @@ struct LayoutKernels {
     /// The sums of activation_sums and product_sums in one pass.
     void (*response_sums)(Tile a, Tile g, std::int64_t channels, std::int64_t positions, double* sum,
                           double* sum_abs, double* product_sum);
-    /// sum[k] += sum_p alpha G, alpha = 1 / (2 + S_k G) where G > 0, else 0;
-    /// near_pole[k] += the number of elements with G > 0 and 2 + S_k G < 2e-4
-    void (*alpha_sums)(Tile g, const double* activation_sum, std::int64_t channels, std::int64_t positions,
-                       double* sum, double* near_pole);
-    /// sum[p] += sum_k w[k] A[k, p]
-    void (*add_weighted)(Tile a, const double* w, std::int64_t channels, std::int64_t positions, double* sum);
+    /// sum[k] += sum_p alpha G, alpha = 1 / (2 + S_k G) where G > 0, else 0. Whether 2 + S_k G was below 2e-4
+    /// somewhere.
+    bool (*alpha_sums)(Tile g, const double* activation_sum, std::int64_t channels, std::int64_t positions,
+                       double* sum);
+    /// sum[p] += sum_k w[k] A[k, p]; w of type R
+    void (*add_weighted)(Tile a, const void* w, std::int64_t channels, std::int64_t positions, double* sum);
     /// sum[p] += sum_k rectified(A[k, p] G[k, p]); the index is a Rectify
     void (*add_products[3])(Tile a, Tile g, std::int64_t channels, std::int64_t positions, double* sum);
 };
@@ -91,7 +96,7 @@ struct PaintKernels {
     PaintRow gray, rgb;
 };
 
-/// Loops for one element type T; results are of type R: float, or double for double.
+/// Loops for one element type T.
 struct TileKernels {
     LayoutKernels layout[2];  ///< by Adjacent
     /// out[p] = (add ? out[p] : 0) + sum[p], rectified where `relu`; out of type R

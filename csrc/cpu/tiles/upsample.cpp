@@ -16,7 +16,7 @@ void convert(const void* source, std::int64_t n, void* target) {
     const auto* from = static_cast<const T*>(source);
     auto* to = static_cast<Result<T>*>(target);
     std::int64_t i = 0;
-    for (; i + kDoubleLanes <= n; i += kDoubleLanes) store_part(to + i, load(from + i), kDoubleLanes);
+    for (; i + kLanes<T> <= n; i += kLanes<T>) store(to + i, load(from + i));
     const int rest = static_cast<int>(n - i);
     if (rest > 0) store_part(to + i, load_part(from + i, rest), rest);
 }
