@@ -13,6 +13,160 @@ A call queues kernels and returns: it allocates nothing and waits for nothing. T
 Raises ``ValueError`` that names the argument, and ``RuntimeError`` with the name of the kernel that CUDA refused.
 """
 
+def channel_weights_workspace(
+    method: int,
+    dtype: int,
+    t: int,
+    n: int,
+    c: int,
+    p: int,
+    a_sn: int,
+    a_sc: int,
+    a_sp: int,
+    g_st: int,
+    g_sn: int,
+    g_sc: int,
+    g_sp: int,
+) -> tuple[int, int]:
+    """Workspace of `channel_weights`."""
+
+def channel_weights(
+    method: int,
+    dtype: int,
+    t: int,
+    n: int,
+    c: int,
+    p: int,
+    a: int,
+    a_sn: int,
+    a_sc: int,
+    a_sp: int,
+    g: int,
+    g_st: int,
+    g_sn: int,
+    g_sc: int,
+    g_sp: int,
+    out: int,
+    out_sn: int,
+    out_st: int,
+    ill: int,
+    scratch: int,
+    scratch_bytes: int,
+    counters: int,
+    counter_count: int,
+    device: int,
+    stream: int,
+) -> None:
+    """Write the channels' weights (N, T, C).
+
+    ``method``: 0 gradcam, 1 gradcam++, 2 xgradcam, 3 respond.
+    """
+
+def weighted_sum_workspace(
+    dtype: int, t: int, n: int, c: int, p: int, a_sn: int, a_sc: int, a_sp: int
+) -> tuple[int, int]:
+    """Workspace of `weighted_sum`."""
+
+def weighted_sum(
+    dtype: int,
+    t: int,
+    n: int,
+    c: int,
+    p: int,
+    a: int,
+    a_sn: int,
+    a_sc: int,
+    a_sp: int,
+    w: int,
+    relu: bool,
+    out: int,
+    out_sn: int,
+    out_st: int,
+    scratch: int,
+    scratch_bytes: int,
+    counters: int,
+    counter_count: int,
+    device: int,
+    stream: int,
+) -> None:
+    """Write sum_k w[n, t, k] A[n, k, p] as (N, T, P), rectified where ``relu``.
+
+    ``w``: address of the weights (N, T, C), contiguous, of the result's type.
+    """
+
+def fused_cam_workspace(
+    method: int,
+    dtype: int,
+    t: int,
+    n: int,
+    c: int,
+    p: int,
+    a_sn: int,
+    a_sc: int,
+    a_sp: int,
+    g_st: int,
+    g_sn: int,
+    g_sc: int,
+    g_sp: int,
+    device: int,
+) -> tuple[int, int]:
+    """Workspace of `fused_cam`."""
+
+def fused_cam(
+    method: int,
+    relu: bool,
+    dtype: int,
+    t: int,
+    n: int,
+    c: int,
+    p: int,
+    a: int,
+    a_sn: int,
+    a_sc: int,
+    a_sp: int,
+    g: int,
+    g_st: int,
+    g_sn: int,
+    g_sc: int,
+    g_sp: int,
+    grid: int,
+    grid_sn: int,
+    grid_st: int,
+    weights: int,
+    weights_sn: int,
+    weights_st: int,
+    ill: int,
+    first0: int,
+    weights0: int,
+    d0: int,
+    o0: int,
+    taps0: int,
+    first1: int,
+    weights1: int,
+    d1: int,
+    o1: int,
+    taps1: int,
+    first2: int,
+    weights2: int,
+    d2: int,
+    o2: int,
+    taps2: int,
+    maps: int,
+    maps_sn: int,
+    maps_st: int,
+    scratch: int,
+    scratch_bytes: int,
+    counters: int,
+    counter_count: int,
+    device: int,
+    stream: int,
+) -> None:
+    """Write a map (N, T, P) to ``grid``, and to ``maps``, unless that is 0, upsampled by bands as in `linear_upsample`.
+
+    ``method``: 0 ... 3 as in `channel_weights`, 4 ... 6 as 0 ... 2 of ``rectify`` in `product_sum`;
+    ``weights`` (N, T, C) and ``ill`` may be 0, and are 0 for 4 ... 6.
+    """
+
 def product_sum_workspace(
     dtype: int,
     t: int,

@@ -35,7 +35,7 @@ ORDER = (
 ASIDE = {"models", "simulate"}
 WITHIN_OPS = (
     {"forms"},
-    {"bands", "operands", "preference"},
+    {"bands", "counters", "operands", "preference"},
     {"checks", "reference", "native"},
     {"cuda", "triton", "colormaps"},
     {"dispatch", "plans", "backward"},

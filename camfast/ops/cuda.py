@@ -7,7 +7,6 @@ waited for, so all of this may be captured in a CUDA graph.
 import functools
 import importlib
 import math
-import threading
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -15,11 +14,23 @@ import torch
 from torch import Tensor
 
 from camfast.ops.bands import Band, gaussian_band, linear_band
-from camfast.ops.forms import Gain, Rectify, RunningMax, map_dtype, split_centres
-from camfast.ops.operands import DTYPE_CODES, RECTIFY_CODES, by_position, by_sample, lead, lead_strides, pair
+from camfast.ops.counters import Counters
+from camfast.ops.forms import FusedCam, Gain, Rectify, RunningMax, map_dtype, split_centres
+from camfast.ops.operands import (
+    DTYPE_CODES,
+    METHOD_CODES,
+    RECTIFY_CODES,
+    by_position,
+    by_sample,
+    lead,
+    lead_strides,
+    pair,
+)
 
 # (scratch, its bytes, counters, their number), as the kernels take them
 _Workspace = tuple[int, int, int, int]
+# an axis of one cell and one pixel, in the place of axes that aren't there
+_NO_AXIS = (0, 0, 1, 1, 0)
 
 
 @functools.cache
@@ -43,6 +54,35 @@ def load_failure() -> str | None:
     return None
 
 
+def channel_weights(activations: Tensor, gradients: Tensor, method: str, out: Tensor | None = None) -> Tensor:
+    """See `camfast.ops.channel_weights`."""
+    A, G = by_position(activations, gradients)
+    if out is None:
+        out = activations.new_empty((*lead(activations, gradients), A.shape[1]), dtype=map_dtype(A.dtype))
+    queue = _queue(A)
+    code = METHOD_CODES[method]
+    scratch, workspace = _workspace(A, queue, "channel_weights", code, *_layout(A, G))
+    _kernels().channel_weights(code, *pair(A, G), out.data_ptr(), *lead_strides(out, 1), 0, *workspace, *queue)
+    del scratch  # what the stream does next may have it
+    return out
+
+
+def weighted_sum(activations: Tensor, weights: Tensor, relu: bool, out: Tensor | None = None) -> Tensor:
+    """See `camfast.ops.weighted_sum`."""
+    A, w = activations.resolve_neg().flatten(2), weights.resolve_neg().contiguous()
+    if out is None:
+        out = activations.new_empty((*w.shape[:-1], *activations.shape[2:]), dtype=map_dtype(A.dtype))
+    queue = _queue(A)
+    sizes = (DTYPE_CODES[A.dtype], w.shape[1] if w.ndim == 3 else 1, *A.shape)
+    scratch, workspace = _workspace(A, queue, "weighted_sum", *sizes, *A.stride())
+    _kernels().weighted_sum(
+        *sizes, A.data_ptr(), *A.stride(), w.data_ptr(), relu,
+        out.data_ptr(), *lead_strides(out, activations.ndim - 2), *workspace, *queue,
+    )  # fmt: skip
+    del scratch
+    return out
+
+
 def product_sum(
     activations: Tensor, gradients: Tensor, rectify: Rectify, relu: bool, out: Tensor | None = None
 ) -> Tensor:
@@ -60,10 +100,44 @@ def product_sum(
     return out
 
 
+def fused_cam(
+    activations: Tensor,
+    gradients: Tensor,
+    method: str,
+    relu: bool,
+    size: Sequence[int] | None,
+    sigma: Sequence[float] | None,
+    gain: Gain,
+    starts: Sequence[float],
+    steps: Sequence[float],
+    out: FusedCam,
+) -> FusedCam:
+    """See `camfast.ops.fused_cam_parts`; ``out`` holds the tensors to write into."""
+    A, G = by_position(activations, gradients)
+    weights = (0, 0, 0) if out.weights is None else (out.weights.data_ptr(), *lead_strides(out.weights, 1))
+    flags = out.ill_conditioned  # bool has the bytes of the kernel's uint8
+    if flags is not None and not flags.is_contiguous():
+        flags = torch.empty_like(flags, memory_format=torch.contiguous_format)
+    spatial = activations.shape[2:]
+    cells = () if size is None else spatial
+    bands = _bands(A, cells, size or (), sigma if size else None, gain, starts, steps)
+    queue = _queue(A)
+    code = METHOD_CODES[method]
+    scratch, workspace = _workspace(A, queue, "fused_cam", code, *_layout(A, G), queue[0])
+    _kernels().fused_cam(
+        code, relu, *pair(A, G), out.grid.data_ptr(), *lead_strides(out.grid, len(spatial)), *weights,
+        0 if flags is None else flags.data_ptr(), *_NO_AXIS * (3 - len(bands)), *_axes(bands, cells, size or ()),
+        0 if size is None else out.maps.data_ptr(), *lead_strides(out.maps, len(spatial)), *workspace, *queue,
+    )  # fmt: skip
+    del scratch
+    if out.ill_conditioned is not None and flags is not None and flags is not out.ill_conditioned:
+        out.ill_conditioned.copy_(flags)
+    return out
+
+
 def linear_upsample(grid: Tensor, size: Sequence[int], out: Tensor | None = None) -> Tensor:
     """See `camfast.ops.linear_upsample`."""
-    dtype, spatial = map_dtype(grid.dtype), grid.shape[-len(size) :]
-    bands = [linear_band(*axis, dtype, grid.device) for axis in zip(spatial, size, strict=True)]
+    bands = _bands(grid, grid.shape[-len(size) :], size, None)
     return _upsample("linear_upsample", grid, bands, size, out)
 
 
@@ -77,9 +151,7 @@ def gaussian_upsample(
     out: Tensor | None = None,
 ) -> Tensor:
     """See `camfast.ops.gaussian_upsample`."""
-    dtype, spatial = map_dtype(grid.dtype), grid.shape[-len(size) :]
-    axes = zip(spatial, size, sigma, starts, steps, strict=True)
-    bands = [gaussian_band(*axis, gain, dtype, grid.device) for axis in axes]
+    bands = _bands(grid, grid.shape[-len(size) :], size, sigma, gain, starts, steps)
     return _upsample("gaussian_upsample", grid, bands, size, out)
 
 
@@ -100,11 +172,7 @@ def overlay(
     spatial, size = heat.shape[1:], image.shape[1:3]
     if out is None:
         out = image.new_empty((image.shape[0], *size, 3), dtype=torch.uint8)
-    if sigma is None:
-        bands = [linear_band(*axis, torch.float32, heat.device) for axis in zip(spatial, size, strict=True)]
-    else:
-        axes = zip(spatial, size, sigma, *split_centres(None, spatial, size), strict=True)
-        bands = [gaussian_band(*axis, "average", torch.float32, heat.device) for axis in axes]
+    bands = _bands(image, spatial, size, sigma, "average", *split_centres(None, spatial, size), dtype=torch.float32)
     _kernels().overlay(
         DTYPE_CODES[image.dtype], image.shape[0], *size, 3 if image.ndim == 4 else 1, pixels.data_ptr(),
         DTYPE_CODES[heat.dtype], cells.data_ptr(), *_axes(bands, spatial, size), colors.data_ptr(),
@@ -135,12 +203,29 @@ def _upsample(op: str, grid: Tensor, bands: Sequence[Band | None], size: Sequenc
     lead, spatial = grid.shape[: -len(size)], grid.shape[-len(size) :]
     if out is None:
         out = grid.new_empty((*lead, *size), dtype=map_dtype(grid.dtype))
-    none = (0, 0, 1, 1, 0) * (3 - len(size))
     getattr(_kernels(), op)(
-        DTYPE_CODES[grid.dtype], math.prod(lead), cells.data_ptr(), *none, *_axes(bands, spatial, size),
-        out.data_ptr(), *_queue(grid),
+        DTYPE_CODES[grid.dtype], math.prod(lead), cells.data_ptr(),
+        *_NO_AXIS * (3 - len(size)), *_axes(bands, spatial, size), out.data_ptr(), *_queue(grid),
     )  # fmt: skip
     return out
+
+
+def _bands(
+    like: Tensor,
+    spatial: Sequence[int],
+    size: Sequence[int],
+    sigma: Sequence[float] | None,
+    gain: Gain = "spray",
+    starts: Sequence[float] = (),
+    steps: Sequence[float] = (),
+    dtype: torch.dtype | None = None,
+) -> list[Band | None]:
+    """Bands of each axis on a tensor's device: Gaussian where there is a sigma, else linear."""
+    dtype = dtype or map_dtype(like.dtype)
+    if sigma is None:
+        return [linear_band(*axis, dtype, like.device) for axis in zip(spatial, size, strict=True)]
+    axes = zip(spatial, size, sigma, starts, steps, strict=True)
+    return [gaussian_band(*axis, gain, dtype, like.device) for axis in axes]
 
 
 def _axes(bands: Sequence[Band | None], spatial: Sequence[int], size: Sequence[int]) -> list[int]:
@@ -192,25 +277,4 @@ def _workspace(like: Tensor, queue: tuple[int, int], op: str, *layout: int) -> t
     return scratch, (scratch.data_ptr(), scratch_bytes, counters.data_ptr(), counters.numel())
 
 
-class _Counters:
-    """Zeros that every kernel leaves as zeros, one tensor for each stream: calls of one stream follow each other."""
-
-    _SMALLEST = 4096
-
-    def __init__(self) -> None:
-        self._by_queue: dict[tuple[int, int], Tensor] = {}
-        self._lock = threading.Lock()
-
-    def get(self, like: Tensor, queue: tuple[int, int], count: int) -> Tensor:
-        if like.is_cuda and torch.cuda.is_current_stream_capturing():
-            # a graph runs on any stream, also beside this one: it gets its own, cleared at each replay
-            return like.new_zeros(count, dtype=torch.int32)
-        with self._lock:
-            counters = self._by_queue.get(queue)
-            if counters is None or counters.numel() < count:
-                counters = like.new_zeros(max(count, self._SMALLEST), dtype=torch.int32)
-                self._by_queue[queue] = counters
-        return counters
-
-
-_COUNTERS = _Counters()
+_COUNTERS = Counters()

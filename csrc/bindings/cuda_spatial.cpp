@@ -17,10 +17,6 @@ using cuda::Shading;
 using Upsample = Status (*)(const View&, const MutableView&, const BandView (&)[3],
                             const cuda::Stream&) noexcept;
 
-BandView band(Address first, Address weights, Int cells, Int pixels, Int taps) {
-    return {static_cast<const std::int32_t*>(pointer(first)), pointer(weights), cells, pixels, taps};
-}
-
 template <Upsample upsample>
 void upsampled(int dtype, Int m, Address grid, Address first0, Address weights0, Int d0, Int o0, Int taps0,
                Address first1, Address weights1, Int d1, Int o1, Int taps1, Address first2, Address weights2,

@@ -7,6 +7,7 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -87,6 +88,32 @@ Status launch(const char* name, void (*kernel)(Parameters...), const Shape& shap
     config.dynamicSmemBytes = shape.shared_bytes;
     config.stream = static_cast<cudaStream_t>(stream.handle);
     const cudaError_t error = cudaLaunchKernelEx(&config, kernel, arguments...);
+    return error == cudaSuccess ? Status{} : device_error(name, error);
+}
+
+/// Bytes of a device's second-level cache, asked once; those of a small one where there is no device to ask.
+inline std::int64_t cache_bytes(int device) noexcept {
+    constexpr int kDevices = 64, kSmall = 6 << 20;
+    static std::atomic<int> known[kDevices];
+    const bool listed = device >= 0 && device < kDevices;
+    int bytes = listed ? known[device].load(std::memory_order_relaxed) : 0;
+    if (bytes > 0) return bytes;
+    if (cudaDeviceGetAttribute(&bytes, cudaDevAttrL2CacheSize, device) != cudaSuccess) {
+        cudaGetLastError();
+        return kSmall;
+    }
+    if (bytes <= 0) bytes = kSmall;
+    if (listed) known[device].store(bytes, std::memory_order_relaxed);
+    return bytes;
+}
+
+/// Queues zeros.
+inline Status clear(const char* name, void* data, std::int64_t bytes, const Stream& stream) noexcept {
+    if (bytes == 0) return {};
+    const DeviceGuard guard(stream.device);
+    if (guard.error() != cudaSuccess) return device_error(name, guard.error());
+    const cudaError_t error =
+        cudaMemsetAsync(data, 0, static_cast<std::size_t>(bytes), static_cast<cudaStream_t>(stream.handle));
     return error == cudaSuccess ? Status{} : device_error(name, error);
 }
 

@@ -1,7 +1,5 @@
 #include "cuda/problem.h"
 
-#include <algorithm>
-
 namespace camfast::cuda {
 namespace {
 
@@ -26,11 +24,9 @@ bool packable(const Source& source, std::int64_t element, std::int64_t length, s
 
 }  // namespace
 
-Status make_problem(const View& activations, const View* gradients, std::int64_t targets,
-                    Problem& problem) noexcept {
-    if (const Status status = check_pair(activations, gradients, targets); !status.ok()) return status;
+Problem describe(const View& activations, const View* gradients, std::int64_t targets) noexcept {
     const View& a = activations;
-    problem = {};
+    Problem problem{};
     problem.dtype = a.dtype;
     problem.t = targets;
     problem.n = a.sizes[0];
@@ -40,20 +36,35 @@ Status make_problem(const View& activations, const View* gradients, std::int64_t
     if (gradients)
         problem.gradients = source(gradients->data, targets > 1 ? gradients->strides[0] : 0,
                                    gradients->sizes + 1, gradients->strides + 1);
-
-    const Source& g = gradients ? problem.gradients : problem.activations;
     const Source& first = problem.activations;
-    const bool positions = problem.p == 1 || (first.p == 1 && g.p == 1);
-    const bool channels = first.c == 1 && g.c == 1;
-    problem.adjacent = !positions && channels ? Adjacent::channels : Adjacent::positions;
+    const Source& second = gradients ? problem.gradients : problem.activations;
     const std::int64_t element = element_size(a.dtype);
-    const auto whole = [&](const Source& source) {
-        return problem.adjacent == Adjacent::positions
-                   ? packable(source, element, problem.p, source.p, source.c)
-                   : packable(source, element, problem.c, source.c, source.p);
+    const auto packs = [&](Adjacent adjacent) {
+        const auto whole = [&](const Source& source) {
+            return adjacent == Adjacent::positions ? packable(source, element, problem.p, source.p, source.c)
+                                                   : packable(source, element, problem.c, source.c, source.p);
+        };
+        return whole(first) && whole(second);
     };
-    problem.packed = whole(first) && whole(g);
+    problem.packed = packs(Adjacent::positions);
+    if (!problem.packed && packs(Adjacent::channels)) {
+        problem.packed = true;
+        problem.adjacent = Adjacent::channels;
+    }
+    return problem;
+}
+
+Status make_problem(const View& activations, const View* gradients, std::int64_t targets,
+                    Problem& problem) noexcept {
+    if (const Status status = check_pair(activations, gradients, targets); !status.ok()) return status;
+    problem = describe(activations, gradients, targets);
     return {};
+}
+
+Problem unpacked(Problem problem) noexcept {
+    problem.packed = false;
+    problem.adjacent = Adjacent::positions;
+    return problem;
 }
 
 Status check_workspace(const Workspace& workspace, const WorkspaceSize& wanted) noexcept {
@@ -64,6 +75,13 @@ Status check_workspace(const Workspace& workspace, const WorkspaceSize& wanted) 
     if (workspace.counter_count < wanted.counter_count || (wanted.counter_count > 0 && !workspace.counters))
         return invalid("counters", "are fewer than the op's workspace function asks for");
     return {};
+}
+
+void* take(Workspace& workspace, std::int64_t bytes) noexcept {
+    void* const front = workspace.scratch;
+    workspace.scratch = static_cast<char*>(front) + taken(bytes);
+    workspace.scratch_bytes -= taken(bytes);
+    return front;
 }
 
 }  // namespace camfast::cuda

@@ -71,40 +71,52 @@ __device__ inline void store_packet(T* address, const Packet<T>& packet) {
     *reinterpret_cast<uint4*>(address) = reinterpret_cast<const uint4&>(packet);
 }
 
-/// Columns of a matrix that belong to one thread: a packet's worth, out of a tile of `lanes` packets.
-///
-/// Packed: they are adjacent, and a row of them is one aligned 16-byte load. Otherwise they are `lanes`
-/// apart, so that neighbouring threads read neighbours, whatever the stride. Past the end the last columns
-/// are read once more; they are not written.
-template <class T, bool kPacked>
-class Columns {
-public:
-    __device__ Columns(std::int64_t tile, int lane, int lanes, std::int64_t columns) : columns_(columns) {
-        first_ = tile * lanes * kPacket<T> + place(lane, lanes, 0);
-        step_ = lanes;
-    }
+/// Columns of a matrix that belong to one thread: a packet's worth, out of a tile that `lanes` threads share.
+/// The i-th is first + i * step; there are `columns` in all.
+struct Place {
+    std::int64_t first, columns;
+    int step;
+};
 
+/// Adjacent columns: one aligned 16-byte load. Their number is a multiple of a packet's elements, and `first`
+/// inside, or the last packet is read in its place.
+template <class T>
+struct PackedAccess {
     /// Place of a lane's i-th column in its tile.
-    __device__ static int place(int lane, int lanes, int i) {
-        return kPacked ? lane * kPacket<T> + i : i * lanes + lane;
+    __device__ static int column(int lane, int, int i) { return lane * kPacket<T> + i; }
+    __device__ static bool holds(const Place& place) { return place.first < place.columns; }
+    __device__ static Packet<T> load(const T* row, std::int64_t, const Place& place) {
+        return load_packet(row + min(place.first, place.columns - kPacket<T>));
     }
+};
 
-    /// This thread's columns of a row that starts at `row`.
-    __device__ Packet<T> load(const T* row, std::int64_t stride) const {
-        if constexpr (kPacked) {
-            return load_packet(row + min(first_, columns_ - kPacket<T>));
-        } else {
-            Packet<T> packet;
+/// Columns of any stride, `lanes` apart, so that neighbouring threads read neighbours. Those past the end are
+/// read as the last one.
+template <class T>
+struct StridedAccess {
+    __device__ static int column(int lane, int lanes, int i) { return i * lanes + lane; }
+    __device__ static bool holds(const Place&) { return true; }
+    __device__ static Packet<T> load(const T* row, std::int64_t stride, const Place& place) {
+        Packet<T> packet;
 #pragma unroll
-            for (int i = 0; i < kPacket<T>; ++i)
-                packet.elements[i] = row[min(first_ + i * step_, columns_ - 1) * stride];
-            return packet;
-        }
+        for (int i = 0; i < kPacket<T>; ++i)
+            packet.elements[i] = row[min(place.first + i * place.step, place.columns - 1) * stride];
+        return packet;
     }
+};
 
-private:
-    std::int64_t columns_, first_;
-    std::int64_t step_;
+/// The same, but those past the end are 0.
+template <class T>
+struct ZeroFilledAccess : StridedAccess<T> {
+    __device__ static Packet<T> load(const T* row, std::int64_t stride, const Place& place) {
+        Packet<T> packet;
+#pragma unroll
+        for (int i = 0; i < kPacket<T>; ++i) {
+            const std::int64_t column = place.first + i * place.step;
+            packet.elements[i] = column < place.columns ? row[column * stride] : T{};
+        }
+        return packet;
+    }
 };
 
 }  // namespace camfast::cuda

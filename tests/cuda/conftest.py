@@ -14,6 +14,7 @@ import pybind11
 import pytest
 
 from camfast.ops import cuda, dispatch, plans, reference
+from camfast.ops.counters import Counters
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / f"emulated-{sys.implementation.cache_tag}"
@@ -66,7 +67,7 @@ def device(_device: Device, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]
     """Let `camfast.ops.cuda` run on the emulated device, by CPU tensors."""
     monkeypatch.setattr(cuda, "_load", lambda: _device.kernels)
     monkeypatch.setattr(cuda, "_queue", lambda _: (0, 0))
-    monkeypatch.setattr(cuda, "_COUNTERS", cuda._Counters())
+    monkeypatch.setattr(cuda, "_COUNTERS", Counters())
     cuda._workspace_size.cache_clear()
     _device.schedule(1)
     yield _device

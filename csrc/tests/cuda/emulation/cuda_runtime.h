@@ -79,8 +79,8 @@ cudaError_t run(const cudaLaunchConfig_t& config, void (*body)(void*), void* arg
 void wait_for_block(const char* file, int line);
 void wait_for_warp(unsigned mask);
 
-/// 8 bytes of each lane, for shuffles.
-std::uint64_t& lane_value(int lane);
+/// 8 bytes of each lane of the warp, for one exchange between them.
+std::uint64_t* exchange_slots();
 
 /// Votes of the block's threads since the last barrier.
 int vote(bool predicate, const char* file, int line);
@@ -97,6 +97,11 @@ cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetLastError();
 const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
+
+inline cudaError_t cudaMemsetAsync(void* data, int value, std::size_t bytes, cudaStream_t) {
+    std::memset(data, value, bytes);
+    return cudaSuccess;
+}
 
 template <class Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
@@ -136,12 +141,10 @@ namespace emulation {
 template <class T>
 T exchange(unsigned mask, T value, int from) {
     static_assert(sizeof(T) <= sizeof(std::uint64_t));
-    const int lane = static_cast<int>(threadIdx.x % warpSize);
-    std::memcpy(&lane_value(lane), &value, sizeof value);
+    std::uint64_t* const slots = exchange_slots();
+    std::memcpy(&slots[threadIdx.x % warpSize], &value, sizeof value);
     wait_for_warp(mask);
-    if (from >= 0 && from < warpSize && (mask >> from & 1))
-        std::memcpy(&value, &lane_value(from), sizeof value);
-    wait_for_warp(mask);
+    if (from >= 0 && from < warpSize && (mask >> from & 1)) std::memcpy(&value, &slots[from], sizeof value);
     return value;
 }
 }  // namespace emulation

@@ -1,9 +1,12 @@
 /// The emulated device: threads are contexts with stacks of their own, switched where they wait.
 #include <cuda_runtime.h>
+#include <setjmp.h>
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <numeric>
@@ -33,12 +36,18 @@ constexpr unsigned char kPoison = 0xff;  // NaN in every float type, -1 in every
 
 enum class State { ready, at_block_barrier, at_warp_barrier, finished };
 
+/// A context is entered once; from then on it is left and met again by jumps, which cost no system call.
 struct Thread {
-    ucontext_t context;
     std::unique_ptr<char[]> stack;
+    ucontext_t entry;
+    jmp_buf resume;
     uint3 index;
     State state;
-    unsigned mask;  // of the warp barrier
+    int exchanges;  // by shuffles, modulo 2
+};
+
+struct Warp {
+    unsigned mask, arrived;
 };
 
 struct Barrier {
@@ -50,8 +59,10 @@ struct Barrier {
 
 std::mutex mutex;
 std::vector<Thread> threads(kMaxThreads);
-std::uint64_t lanes[kMaxThreads];
-ucontext_t scheduler;
+std::uint64_t lanes[2][kMaxThreads];
+Warp warps[kMaxThreads / warpSize];
+ucontext_t first_entry;
+jmp_buf scheduler;
 unsigned current, live, count;
 Barrier barrier;
 void (*body)(void*);
@@ -73,9 +84,45 @@ void shuffle(std::vector<unsigned>& order) {
     for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[next_random() % i]);
 }
 
+void open_block_barrier();
+void leave();
+
+/// One thread of block after block.
+void thread_main() {
+    for (;;) {
+        body(argument);
+        threads[current].state = State::finished;
+        --live;
+        if (live > 0 && barrier.waiting == live)
+            open_block_barrier();  // a device counts those that have returned
+        leave();
+    }
+}
+
+/// Back to the scheduler, until it chooses this thread again.
+void leave() {
+    if (_setjmp(threads[current].resume) == 0) _longjmp(scheduler, 1);
+}
+
 void wait(State state) {
     threads[current].state = state;
-    swapcontext(&threads[current].context, &scheduler);
+    leave();
+}
+
+/// Runs a thread until it leaves.
+void enter(unsigned i) {
+    current = i;
+    threadIdx = threads[i].index;
+    if (_setjmp(scheduler) != 0) return;
+    if (threads[i].stack) _longjmp(threads[i].resume, 1);
+    Thread& thread = threads[i];
+    thread.stack.reset(new char[kStackBytes]);
+    getcontext(&thread.entry);
+    thread.entry.uc_stack.ss_sp = thread.stack.get();
+    thread.entry.uc_stack.ss_size = kStackBytes;
+    thread.entry.uc_link = nullptr;
+    makecontext(&thread.entry, thread_main, 0);
+    swapcontext(&first_entry, &thread.entry);
 }
 
 void release(State state, unsigned first, unsigned last) {
@@ -90,29 +137,13 @@ void open_block_barrier() {
     release(State::at_block_barrier, 0, count);
 }
 
-void thread_main() {
-    body(argument);
-    threads[current].state = State::finished;
-    --live;
-    if (live > 0 && barrier.waiting == live)
-        open_block_barrier();  // a device counts those that have returned
-    swapcontext(&threads[current].context, &scheduler);
-}
-
-void start_thread(unsigned i, const dim3& size) {
-    Thread& thread = threads[i];
-    if (!thread.stack) thread.stack.reset(new char[kStackBytes]);
-    getcontext(&thread.context);
-    thread.context.uc_stack.ss_sp = thread.stack.get();
-    thread.context.uc_stack.ss_size = kStackBytes;
-    thread.context.uc_link = nullptr;
-    makecontext(&thread.context, thread_main, 0);
-    thread.index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
-    thread.state = State::ready;
-}
-
 std::string where(const Barrier& barrier) {
     return std::string(barrier.file) + ":" + std::to_string(barrier.line);
+}
+
+/// Forgets threads in the middle of a kernel.
+void abandon() {
+    for (Thread& thread : threads) thread.stack.reset();
 }
 
 void run_block(const cudaLaunchConfig_t& config, std::vector<unsigned>& order) {
@@ -120,23 +151,29 @@ void run_block(const cudaLaunchConfig_t& config, std::vector<unsigned>& order) {
     std::memset(shared, kPoison, config.dynamicSmemBytes + kGuardBytes);
     live = count;
     barrier = {};
-    for (unsigned i = 0; i < count; ++i) start_thread(i, config.blockDim);
+    const dim3& size = config.blockDim;
+    for (unsigned i = 0; i < count; ++i) {
+        threads[i].index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
+        threads[i].state = State::ready;
+        threads[i].exchanges = 0;
+    }
+    std::fill(std::begin(warps), std::end(warps), Warp{});
+    shuffle(order);
     while (live > 0 && failure.empty()) {
-        shuffle(order);
+        std::reverse(order.begin(), order.end());
         bool progress = false;
         for (const unsigned i : order) {
             if (threads[i].state != State::ready) continue;
             progress = true;
-            current = i;
-            threadIdx = threads[i].index;
-            swapcontext(&scheduler, &threads[i].context);
-            if (!failure.empty()) return;
+            enter(i);
+            if (!failure.empty()) return abandon();
         }
         if (!progress)
             failure = "deadlock: some threads of a block wait for others that will not come" +
                       (barrier.waiting ? " to the barrier at " + where(barrier)
                                        : std::string(" to a warp's barrier"));
     }
+    if (!failure.empty()) return abandon();
     for (std::size_t i = 0; i < kGuardBytes; ++i)
         if (shared[config.dynamicSmemBytes + i] != kPoison)
             failure = "a kernel wrote past the shared memory that its launch asked for";
@@ -151,7 +188,7 @@ void wait_for_block(const char* file, int line) {
     } else if (barrier.line != line || std::strcmp(barrier.file, file) != 0) {
         failure = "threads of a block wait at different barriers: " + where(barrier) + " and " + file + ":" +
                   std::to_string(line);
-        swapcontext(&threads[current].context, &scheduler);
+        leave();
     }
     if (++barrier.waiting == live) {
         open_block_barrier();
@@ -169,24 +206,26 @@ int vote(bool predicate, const char* file, int line) {
 }
 
 void wait_for_warp(unsigned mask) {
-    const unsigned first = current / warpSize * warpSize;
-    unsigned arrived = 1u << (current - first);
-    if (!(mask & arrived)) failure = "a lane waits for a mask of lanes that it is not part of";
-    for (unsigned i = first; i < std::min(first + warpSize, count); ++i)
-        if (threads[i].state == State::at_warp_barrier && threads[i].mask == mask)
-            arrived |= 1u << (i - first);
-    if (arrived == mask) {
-        for (unsigned i = first; i < std::min(first + warpSize, count); ++i)
-            if (threads[i].state == State::at_warp_barrier && threads[i].mask == mask)
-                threads[i].state = State::ready;
-        return;
+    Warp& warp = warps[current / warpSize];
+    const unsigned lane = 1u << current % warpSize;
+    if (!(mask & lane) || (warp.arrived != 0 && warp.mask != mask)) {
+        failure =
+            "lanes of a warp wait for different masks of lanes, or one for a mask that it is not part of";
+        leave();
     }
-    threads[current].mask = mask;
-    wait(State::at_warp_barrier);
+    warp.mask = mask;
+    warp.arrived |= lane;
+    if (warp.arrived != mask) return wait(State::at_warp_barrier);
+    warp.arrived = 0;
+    const unsigned first = current / warpSize * warpSize;
+    release(State::at_warp_barrier, first, std::min(first + warpSize, count));
 }
 
-std::uint64_t& lane_value(int lane) {
-    return lanes[current / warpSize * warpSize + static_cast<unsigned>(lane)];
+std::uint64_t* exchange_slots() {
+    // Two sets by turns: lanes may write the next values while others still read these.
+    Thread& thread = threads[current];
+    thread.exchanges ^= 1;
+    return lanes[thread.exchanges] + current / warpSize * warpSize;
 }
 
 cudaError_t run(const cudaLaunchConfig_t& config, void (*kernel)(void*), void* parameters) {
@@ -239,7 +278,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
     // A small device, so that small tests reach what large inputs do.
     switch (attribute) {
         case cudaDevAttrMultiProcessorCount: *value = 4; break;
-        case cudaDevAttrL2CacheSize: *value = 64 << 10; break;
+        case cudaDevAttrL2CacheSize: *value = 256 << 10; break;
         case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
         case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = 48 << 10; break;
     }
