@@ -47,7 +47,7 @@ struct Stage {
 
 /// Blocks of the stages in turn, so that readers of memory and of the cache run side by side.
 template <class Map, class Weights, class Activations>
-__global__ void __launch_bounds__(kSumThreads)
+__global__ void __launch_bounds__(kSumThreads, 1)
     chunk_kernel(const __grid_constant__ Map map, const __grid_constant__ Weights weights,
                  const __grid_constant__ Activations activations) {
     const auto maps = static_cast<unsigned>(map.plan.blocks()),

@@ -78,7 +78,7 @@ __device__ inline void column_sums(const SumPlan& plan, const Term& term,
 }
 
 template <class Term, class Finish>
-__global__ void __launch_bounds__(kSumThreads)
+__global__ void __launch_bounds__(kSumThreads, 1)
     column_sums_kernel(const __grid_constant__ SumPlan plan, const __grid_constant__ Term term,
                        const SumParts<typename Term::Real> parts, const __grid_constant__ Finish finish) {
     column_sums(plan, term, parts, finish, blockIdx.x);

@@ -77,7 +77,7 @@ constexpr std::size_t held_shared_bytes() noexcept {
 }
 
 template <class T, class Access, int kVectors>
-__global__ void __launch_bounds__(kSumThreads)
+__global__ void __launch_bounds__(kSumThreads, Access::kPacked ? 2 : 1)
     held_cam_kernel(const __grid_constant__ HeldPlan plan, const __grid_constant__ Matrix<T> activations,
                     const __grid_constant__ Matrix<T> gradients, const WeightMethod method,
                     const __grid_constant__ WeightsOut<Accumulator<T>> weights,

@@ -90,7 +90,7 @@ __device__ inline void row_sums(const SumPlan& plan, const Term& term,
 }
 
 template <class Term, class Finish>
-__global__ void __launch_bounds__(kSumThreads)
+__global__ void __launch_bounds__(kSumThreads, 1)
     row_sums_kernel(const __grid_constant__ SumPlan plan, const __grid_constant__ Term term,
                     const SumParts<typename Term::Real> parts, const __grid_constant__ Finish finish) {
     row_sums(plan, term, parts, finish, blockIdx.x);

@@ -11,6 +11,7 @@
 
 namespace camfast::cuda {
 
+/// With a bound of one block the compiler keeps a thread's loads in registers, and spills none.
 constexpr int kSumThreads = 256;
 /// Blocks that fill a large device, and a bound for the parts of a sum.
 constexpr std::int64_t kWantedBlocks = 264;

@@ -82,6 +82,7 @@ struct Place {
 /// inside, or the last packet is read in its place.
 template <class T>
 struct PackedAccess {
+    static constexpr bool kPacked = true;
     /// Place of a lane's i-th column in its tile.
     __device__ static int column(int lane, int, int i) { return lane * kPacket<T> + i; }
     __device__ static bool holds(const Place& place) { return place.first < place.columns; }
@@ -94,6 +95,7 @@ struct PackedAccess {
 /// read as the last one.
 template <class T>
 struct StridedAccess {
+    static constexpr bool kPacked = false;
     __device__ static int column(int lane, int lanes, int i) { return i * lanes + lane; }
     __device__ static bool holds(const Place&) { return true; }
     __device__ static Packet<T> load(const T* row, std::int64_t stride, const Place& place) {
