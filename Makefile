@@ -57,7 +57,7 @@ types: build     ## mypy, strict
 	$(BIN)/mypy
 
 cpp-test: build  ## the C++ tests (needs GoogleTest: apt-get install libgtest-dev)
-	$(BIN)/cmake -S . -B build/cpp-test -G Ninja -DCMAKE_BUILD_TYPE=Release -DCAMFAST_TESTS=ON -DCAMFAST_WERROR=ON
+	$(BIN)/cmake -S . -B build/cpp-test -G Ninja -DCMAKE_BUILD_TYPE=Release -DCAMFAST_TESTS=ON -DCAMFAST_WERROR=ON -DCAMFAST_CUDA=OFF
 	$(BIN)/cmake --build build/cpp-test
 	$(BIN)/ctest --test-dir build/cpp-test --output-on-failure
 
