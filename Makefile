@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := setup.py CMakeLists.txt $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu*' -o -name CMakeLists.txt)
 PYTHON_FILES := camfast kernels tests bench examples setup.py
 
-.PHONY: help tools build demo test lint format types cpp-test parity bench bench-quick gpu-check release-check clean
+.PHONY: help tools build demo test lint format types cpp-test arm-test parity bench bench-quick gpu-check release-check clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -60,6 +60,13 @@ cpp-test: build  ## the C++ tests (needs GoogleTest: apt-get install libgtest-de
 	$(BIN)/cmake -S . -B build/cpp-test -G Ninja -DCMAKE_BUILD_TYPE=Release -DCAMFAST_TESTS=ON -DCAMFAST_WERROR=ON -DCAMFAST_CUDA=OFF
 	$(BIN)/cmake --build build/cpp-test
 	$(BIN)/ctest --test-dir build/cpp-test --output-on-failure
+
+arm-test: build  ## the C++ tests for 64-bit Arm, emulated (needs apt-get install g++-aarch64-linux-gnu qemu-user-static libgtest-dev)
+	$(BIN)/cmake -S /usr/src/googletest -B build/arm-googletest -G Ninja -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/csrc/tests/aarch64-linux-gnu.cmake -DBUILD_GMOCK=OFF -DCMAKE_INSTALL_PREFIX=$(CURDIR)/build/arm-prefix
+	$(BIN)/cmake --build build/arm-googletest --target install
+	$(BIN)/cmake -S . -B build/arm-test -G Ninja -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/csrc/tests/aarch64-linux-gnu.cmake -DCAMFAST_TESTS=ON -DCAMFAST_WERROR=ON -DCAMFAST_CUDA=OFF -DGTest_DIR=$(CURDIR)/build/arm-prefix/lib/cmake/GTest
+	$(BIN)/cmake --build build/arm-test
+	$(BIN)/ctest --test-dir build/arm-test --output-on-failure
 
 parity: build    ## agreement with pytorch-grad-cam and captum, which it installs
 	$(BIN)/python -m pip install -q --no-deps -r requirements-parity.txt

@@ -30,8 +30,6 @@ Chosen choose() noexcept {
             }
         }
     }
-    switch (result.isa) {
-#if defined(CAMFAST_X86)
 #define CAMFAST_FILL(isa)                 \
     isa::fill_channel_sums(result.table); \
     isa::fill_map_sums(result.table);     \
@@ -39,6 +37,8 @@ Chosen choose() noexcept {
     isa::fill_pack(result.table);         \
     isa::fill_running_max(result.table);  \
     isa::fill_upsample(result.table)
+    switch (result.isa) {
+#if defined(CAMFAST_X86)
         case Isa::avx512: CAMFAST_FILL(avx512); break;
         case Isa::avx2: CAMFAST_FILL(avx2); break;
 #endif
