@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SOURCES := setup.py CMakeLists.txt $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu*' -o -name CMakeLists.txt)
-PYTHON_FILES := camfast kernels tests bench examples setup.py
+PYTHON_FILES := camfast kernels tests bench examples studies setup.py
 
 .PHONY: help tools build demo test lint format types cpp-test arm-test parity bench bench-quick gpu-check release-check clean
 

@@ -1,0 +1,1 @@
+"""The experiments of the papers, repeated: one script a table, see README.md."""

@@ -1,0 +1,1 @@
+"""What the studies share: data, training, and how a result is written down."""
