@@ -1,0 +1,119 @@
+"""How a study writes down what came out: JSON with the circumstances, pictures, and its block of README.md."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.report import Circumstances, replace_block, table
+from camfast import plot
+from studies.common.paths import PICTURES, RESULTS, WORK
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a line above and what has to be said below."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+    def markdown(self) -> str:
+        """The table for README.md."""
+        parts = [f"**{self.title}**", table(tuple(self.columns), [tuple(row) for row in self.rows]), self.note]
+        return "\n\n".join(part for part in parts if part)
+
+
+@dataclass
+class Study:
+    """One run of a study.
+
+    Attributes
+    ----------
+    name
+        Of the script, the JSON file, the pictures and the block in README.md.
+    quick
+        A short run: what it writes goes to ``build/studies/quick`` and is not kept.
+    facts
+        What the study ran on: numbers of samples, accuracies, seeds.
+    measurements
+        Every figure, for the JSON file.
+    tables, text
+        What README.md shows, in this order: text, tables, pictures.
+    """
+
+    name: str
+    quick: bool
+    facts: dict[str, Any] = field(default_factory=dict)
+    measurements: dict[str, Any] = field(default_factory=dict)
+    tables: list[Table] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+    _pictures: list[tuple[str, str]] = field(default_factory=list)
+    _circumstances: Circumstances = field(default_factory=Circumstances.now)
+
+    @property
+    def command(self) -> str:
+        """What repeats this run."""
+        return f"python -m studies.{self.name}{' --quick' if self.quick else ''}"
+
+    def picture(self, figure: Any, name: str, caption: str, **provenance: Any) -> None:
+        """Keep a figure of matplotlib as ``<study>_<name>.png``."""
+        folder = WORK / "quick" if self.quick else PICTURES
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.name}_{name}.png"
+        plot.save(figure, path, command=self.command, **{**self.facts, **provenance})
+        self._pictures.append((path.name, caption))
+
+    def write(self) -> None:
+        """Write the JSON file and, after a full run, the block of README.md; print the tables."""
+        folder = WORK / "quick" if self.quick else RESULTS
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "study": self.name,
+            "command": self.command,
+            "circumstances": vars(self._circumstances),
+            "facts": self.facts,
+            "measurements": self.measurements,
+        }
+        (folder / f"{self.name}.json").write_text(json.dumps(content, indent=1, default=_plain) + "\n", "utf-8")
+        print(self.markdown())
+        if not self.quick:
+            README.write_text(replace_block(README.read_text("utf-8"), self.name, self.markdown()), "utf-8")
+
+    def markdown(self) -> str:
+        """The block of README.md."""
+        facts = "; ".join(f"{key.replace('_', ' ')} {value}" for key, value in self.facts.items())
+        parts = [f"`{self.command}`, {self._circumstances.date}, commit {self._circumstances.commit}. {facts}".strip()]
+        parts += [*self.text, *(shown.markdown() for shown in self.tables)]
+        parts += [f"![{caption}](pictures/{name})\n\n*{caption}*" for name, caption in self._pictures]
+        return "\n\n".join(parts)
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """A parser with ``--quick``, which every study has."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a minute at most, to see that everything runs")
+    return parser
+
+
+def spread(values: Any, digits: int = 3) -> str:
+    """Mean ± standard deviation over samples, NaN left out."""
+    array = np.asarray(values, np.float64)
+    return f"{np.nanmean(array):.{digits}f} ± {np.nanstd(array):.{digits}f}"
+
+
+def interval(value: float, low: float, high: float, digits: int = 2) -> str:
+    """A figure with its confidence interval."""
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _plain(value: Any) -> Any:
+    """What json doesn't know: arrays and tensors as lists, anything else as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
