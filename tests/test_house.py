@@ -58,7 +58,7 @@ OPTIONAL = {
     "jinja2", "lmfit", "dask", "distributed",
 }  # fmt: skip
 LONGEST = 300
-PUBLIC = ["camfast", "camfast.ops", "camfast.models", "camfast.simulate", "camfast.scan"]
+PUBLIC = ["camfast", "camfast.ops", "camfast.models", "camfast.simulate", "camfast.scan", "camfast.plot"]
 
 
 def _sources() -> list[Path]:
