@@ -12,15 +12,17 @@ import math
 import time
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from camfast.models import cnn1, cnn2, save_weights
+from camfast.models import Loaded, cnn1, cnn2, read_weights, save_weights
 from studies.common.paths import WORK
 from studies.common.subtomograms import SIDE, Pool, batches, pool
 
+PER_CLASS = 1000
 NETWORKS = ("cnn1", "cnn2", "shallow")
 # the turns by 180° about z, y and x keep the missing wedge and the handedness: each flips two axes
 TURNS = ((), (2, 3), (1, 3), (1, 2))
@@ -39,9 +41,42 @@ def build(network: str, classes: int) -> nn.Sequential:
     return {"cnn1": cnn1, "cnn2": cnn2, "shallow": shallow}[network](classes)
 
 
-def weights_path(network: str, snr: float, *, augmented: bool = False, seed: int = 0) -> Path:
+def weights_path(
+    network: str, snr: float, *, per_class: int = PER_CLASS, augmented: bool = False, seed: int = 0
+) -> Path:
     """Where the trained weights are."""
-    return WORK / f"{network}_snr{snr:g}{'_augmented' if augmented else ''}_seed{seed}.safetensors"
+    data = "" if per_class == PER_CLASS else f"_of{per_class}"
+    return WORK / f"{network}_snr{snr:g}{data}{'_augmented' if augmented else ''}_seed{seed}.safetensors"
+
+
+def trained(network: str, snr: float, **which: Any) -> Loaded:
+    """Open trained weights.
+
+    Raises
+    ------
+    SystemExit
+        If they aren't there; the message gives the command that trains them.
+    """
+    path = weights_path(network, snr, **which)
+    if not path.exists():
+        options = f"--network {network} --snr {snr:g}" + (f" --per-class {which['per_class']}" * ("per_class" in which))
+        options += " --augment" * bool(which.get("augmented")) + f" --seed {which['seed']}" * ("seed" in which)
+        raise SystemExit(f"{path} isn't there: python -m studies.train_subtomograms {options}")
+    weights = read_weights(path)
+    module = build(network, len(weights.metadata["labels"]))
+    module.load_state_dict(weights.state)
+    return Loaded(module.eval(), labels=tuple(weights.metadata["labels"]), metadata=weights.metadata)
+
+
+def output_path(arguments: argparse.Namespace) -> Path:
+    """Where the weights of a command line go."""
+    return weights_path(
+        arguments.network,
+        arguments.snr,
+        per_class=arguments.per_class,
+        augmented=arguments.augment,
+        seed=arguments.seed,
+    )
 
 
 def augment(images: Tensor, generator: np.random.Generator) -> Tensor:
@@ -60,15 +95,17 @@ def accuracy(network: nn.Module, found: Pool, split: str, snr: float) -> float:
     return correct / count
 
 
-def train(arguments: argparse.Namespace, found: Pool) -> tuple[nn.Module, dict[str, object]]:
-    """Fit a network by SGD (momentum 0.9, Nesterov), the rate falling as a cosine; noise is drawn anew each epoch."""
+def train(arguments: argparse.Namespace, found: Pool, *, keep: bool = True) -> tuple[nn.Module, dict[str, object]]:
+    """Fit a network by SGD (momentum 0.9, Nesterov), the rate falling as a cosine; noise is drawn anew each epoch.
+
+    With ``keep`` there is a checkpoint after each epoch, and training goes on from one that exists.
+    """
     torch.manual_seed(arguments.seed)
     network = build(arguments.network, len(found.labels)).to(memory_format=torch.channels_last_3d)
     optimizer = torch.optim.SGD(network.parameters(), arguments.rate, momentum=0.9, nesterov=True)
-    checkpoint = weights_path(arguments.network, arguments.snr, augmented=arguments.augment, seed=arguments.seed)
-    checkpoint = checkpoint.with_suffix(f".{arguments.epochs}.pt")
+    checkpoint = output_path(arguments).with_suffix(f".{arguments.epochs}.pt") if keep else None
     first, spent = 0, 0.0
-    if checkpoint.exists():
+    if checkpoint and checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
@@ -98,10 +135,19 @@ def train(arguments: argparse.Namespace, found: Pool) -> tuple[nn.Module, dict[s
             f"validation {validated:.4f}, {spent:.0f} s in all",
             flush=True,
         )
-        state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-        torch.save({**state, "epochs": epoch + 1, "seconds": spent}, checkpoint.with_suffix(".writing"))
-        checkpoint.with_suffix(".writing").rename(checkpoint)
+        if checkpoint:
+            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+            torch.save({**state, "epochs": epoch + 1, "seconds": spent}, checkpoint.with_suffix(".writing"))
+            checkpoint.with_suffix(".writing").rename(checkpoint)
     return network.eval(), {"seconds": round(spent), "fitted_images": len(fit), "epochs": arguments.epochs}
+
+
+def quick_network(found: Pool, snr: float) -> Loaded:
+    """A CNN-2 trained for seconds, for the short forms of the studies."""
+    options = {"network": "cnn2", "snr": snr, "augment": False, "epochs": 2, "batch": 32, "rate": 0.01, "seed": 0}
+    network, facts = train(argparse.Namespace(**options), found, keep=False)
+    tested = accuracy(network, found, "test", snr)
+    return Loaded(network, labels=found.labels, metadata={"accuracy": tested, "training": facts})
 
 
 def main() -> None:
@@ -109,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", choices=NETWORKS, default="cnn2")
     parser.add_argument("--snr", type=float, default=math.inf, help="nominal ratio of signal to noise; inf for none")
-    parser.add_argument("--per-class", type=int, default=1000, help="subtomograms of each class, for all splits")
+    parser.add_argument("--per-class", type=int, default=PER_CLASS, help="subtomograms of each class, for all splits")
     parser.add_argument("--augment", action="store_true", help="turns that keep the missing wedge, and shifts")
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--batch", type=int, default=32)
@@ -121,7 +167,7 @@ def main() -> None:
     found = pool(arguments.per_class)
     network, facts = train(arguments, found)
     tested = accuracy(network, found, "test", arguments.snr)
-    path = weights_path(arguments.network, arguments.snr, augmented=arguments.augment, seed=arguments.seed)
+    path = output_path(arguments)
     save_weights(
         path,
         network,
