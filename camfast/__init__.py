@@ -1,7 +1,7 @@
 """camfast: class activation maps at the speed of a prediction.
 
-The names below are the public ones. ``models``, ``simulate`` and ``plot`` are loaded when they are first used;
-importing camfast compiles nothing and needs no GPU.
+The names below are the public ones. ``metrics``, ``models``, ``simulate`` and ``plot`` are loaded when they are
+first used; importing camfast compiles nothing and needs no GPU.
 """
 
 import importlib
@@ -29,7 +29,7 @@ from camfast.regions import Region, component, predicted
 from camfast.scan import scan
 
 if TYPE_CHECKING:
-    from camfast import models, plot, simulate
+    from camfast import metrics, models, plot, simulate
 
 __all__ = [
     "BackendError",
@@ -51,6 +51,7 @@ __all__ = [
     "component",
     "effective_receptive_field",
     "methods",
+    "metrics",
     "models",
     "ops",
     "plot",
@@ -59,7 +60,7 @@ __all__ = [
     "simulate",
 ]
 
-_SUBPACKAGES = ("models", "plot", "simulate")
+_SUBPACKAGES = ("metrics", "models", "plot", "simulate")
 
 
 def __getattr__(name: str) -> Any:

@@ -27,7 +27,7 @@ ORDER = (
     {"targets", "linear_head"},
     {"capture", "passes", "explanation", "receptive_field", "centres"},
     {"engine"},
-    {"backprop", "provenance", "sweep"},
+    {"backprop", "baselines", "provenance", "scoring", "sweep"},
     {"metrics", "perturbation"},
     {"scan", "plot"},
     {"cli"},
@@ -58,7 +58,15 @@ OPTIONAL = {
     "jinja2", "lmfit", "dask", "distributed",
 }  # fmt: skip
 LONGEST = 300
-PUBLIC = ["camfast", "camfast.ops", "camfast.models", "camfast.simulate", "camfast.scan", "camfast.plot"]
+PUBLIC = [
+    "camfast",
+    "camfast.ops",
+    "camfast.metrics",
+    "camfast.models",
+    "camfast.simulate",
+    "camfast.scan",
+    "camfast.plot",
+]
 
 
 def _sources() -> list[Path]:
