@@ -100,7 +100,9 @@ def train(arguments: argparse.Namespace, found: Tomograms) -> tuple[nn.Module, f
             optimizer.step()
             total += loss.item()
         spent += time.monotonic() - begun
-        found_dice = ", ".join(f"{value:.3f}" for value in scored(network, found, found.validation, arguments.dimensions))
+        found_dice = ", ".join(
+            f"{value:.3f}" for value in scored(network, found, found.validation, arguments.dimensions)
+        )
         print(f"step {stop}: loss {total / (stop - start):.4f}, Dice {found_dice}, {spent:.0f} s in all", flush=True)
         state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
         torch.save({**state, "steps": stop, "seconds": spent}, checkpoint.with_suffix(".writing"))

@@ -17,7 +17,7 @@ from studies.common.paths import WORK
 
 LABELS = ("background", "ring", "rod", "shell", "tetrapod")
 SIDE = 64
-OF_EACH = 3
+OF_EACH = 2
 SNR = 1.0
 """Nominal, of the whole tomogram: its empty parts count, so that of a particle is higher."""
 TEST = 16
