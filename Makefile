@@ -11,9 +11,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SOURCES := setup.py CMakeLists.txt $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu*' -o -name CMakeLists.txt)
+STUDIES := sum_to_score confidence receptive_field segmentation attentive gradient_methods planted_evidence sanity
 PYTHON_FILES := camfast kernels tests bench examples studies setup.py
 
-.PHONY: help tools build demo test lint format types cpp-test arm-test parity bench bench-quick gpu-check release-check clean
+.PHONY: help tools build demo test lint format types cpp-test arm-test parity bench bench-quick studies studies-quick gpu-check release-check clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -82,6 +83,13 @@ bench-quick: build
 	$(BIN)/python -m bench.overhead
 	$(BIN)/python -m bench.ratios --quick
 	$(BIN)/python -m bench.end_to_end --quick
+
+studies-quick: build  ## every study in its short form (needs the real data, see CAMFAST_DATA)
+	set -e; for study in $(STUDIES); do echo "-- $$study"; $(BIN)/python -m studies.$$study --quick > build/$$study.txt; done
+
+studies: build   ## every table and picture of studies/README.md, after hours of training
+	$(BIN)/python -m studies.train_subtomograms --snr inf --epochs 8
+	set -e; for study in $(STUDIES); do $(BIN)/python -m studies.$$study; done
 
 gpu-check:       ## what needs a GPU: build, tests, sanitizer, measurements; no network, no .venv
 	PYTHON=$(PYTHON) bench/gpu_check.sh

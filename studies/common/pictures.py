@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -44,19 +43,6 @@ class Pictures:
     def inputs(self) -> Tensor:
         """What the network takes, (N, C, H, W)."""
         return torch.cat([self.preprocess(picture) for picture in self.displayed])
-
-    @property
-    def colours(self) -> Tensor:
-        """The displayed pictures as values that `normalize` takes, (N, C, H, W), 0 … 1 or 0 … 255; 0 is black."""
-        return torch.cat([self._undone(mean=0.0, std=1.0)(picture) for picture in self.displayed])
-
-    def normalize(self, colours: Tensor) -> Tensor:
-        """From displayed colours to the network's input: (colours − mean) / std, channel by channel."""
-        mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.preprocess.mean, self.preprocess.std))
-        return (colours - mean) / std
-
-    def _undone(self, **fields: Any) -> Preprocess:
-        return Preprocess(self.preprocess.size, self.preprocess.channels, self.preprocess.scale, **fields)
 
 
 def photographs(views: int = 1) -> Pictures:
