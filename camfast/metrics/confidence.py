@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from camfast.baselines import describe
+from camfast.metrics import masking
 from camfast.recorder import Extract
 from camfast.scoring import Bar, Scorer, check_inputs, check_maps
 
@@ -171,7 +172,7 @@ def confidence_change(
             images, heat = inputs[part], maps[part]
             full = _confidences(scorer(images.clone()))
             classes = full.argmax(1, keepdim=True)
-            masks, constant = _absolute(heat, scale) if mask == "absolute" else _top_half(heat, order)
+            masks, constant = masking.absolute(heat, scale) if mask == "absolute" else masking.top_half(heat, order)
             masks = masks[:, None].to(images.dtype)
             masked = _confidences(scorer(images * masks + replacement[part] * (1 - masks)))
             found.append((full.gather(1, classes)[:, 0], masked.gather(1, classes)[:, 0], classes[:, 0], constant))
@@ -248,28 +249,6 @@ def _confidences(scores: Tensor) -> Tensor:
             f"confidences are those of a classifier with the output (N, C), C at least 2; found {tuple(scores.shape)}"
         )
     return scores.double().softmax(1)  # float32 would round what is nearly sure to 1
-
-
-def _absolute(maps: Tensor, scale: str) -> tuple[Tensor, Tensor]:
-    """Masks from 0 to 1, and which maps have none."""
-    low, high = (extreme.reshape(-1, *(1,) * (maps.ndim - 1)) for extreme in maps.flatten(1).aminmax(dim=1))
-    constant = _constant(maps, scale)
-    masks = (maps - low) / (high - low) if scale == "minmax" else maps.relu() / high
-    return masks.masked_fill(constant.reshape(low.shape), 0), constant
-
-
-def _top_half(maps: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
-    """Masks of 0 and 1 with ⌊P/2⌋ pixels kept, and which maps have none."""
-    flat = maps.flatten(1)
-    constant = _constant(maps, "minmax")
-    kept = order[flat[:, order].argsort(stable=True, dim=1, descending=True)[:, : flat.shape[1] // 2]]
-    masks = torch.zeros_like(flat).scatter_(1, kept, 1).masked_fill(constant[:, None], 0)
-    return masks.masked_fill(flat.isnan().any(1, keepdim=True), torch.nan).reshape(maps.shape), constant
-
-
-def _constant(maps: Tensor, scale: str) -> Tensor:
-    low, high = maps.flatten(1).aminmax(dim=1)
-    return (low == high) | (high <= 0) if scale == "positive" else low == high
 
 
 def _replacement(baseline: Any, preprocess: Any, inputs: Tensor) -> Tensor:
