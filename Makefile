@@ -88,7 +88,13 @@ studies-quick: build  ## every study in its short form (needs the real data, see
 	set -e; for study in $(STUDIES); do echo "-- $$study"; $(BIN)/python -m studies.$$study --quick > build/$$study.txt; done
 
 studies: build   ## every table and picture of studies/README.md, after hours of training
-	$(BIN)/python -m studies.train_subtomograms --snr inf --epochs 8
+	$(BIN)/python -m studies.train_subtomograms --snr inf
+	$(BIN)/python -m studies.train_subtomograms --snr 0.1 --epochs 14
+	$(BIN)/python -m studies.train_subtomograms --network shallow --per-class 250
+	$(BIN)/python -m studies.train_subtomograms --per-class 250 --epochs 16
+	$(BIN)/python -m studies.train_subtomograms --per-class 250 --epochs 16 --augment
+	$(BIN)/python -m studies.train_segmenters --dimensions 2
+	$(BIN)/python -m studies.train_segmenters --dimensions 3
 	set -e; for study in $(STUDIES); do $(BIN)/python -m studies.$$study; done
 
 gpu-check:       ## what needs a GPU: build, tests, sanitizer, measurements; no network, no .venv

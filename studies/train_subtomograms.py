@@ -3,8 +3,8 @@
 Checkpoints and weights go to ``build/studies``, and a run that is started again goes on where it was. Examples:
 
     python -m studies.train_subtomograms --snr inf
-    python -m studies.train_subtomograms --snr 0.1 --epochs 20
-    python -m studies.train_subtomograms --network shallow --snr inf
+    python -m studies.train_subtomograms --snr 0.1 --epochs 14
+    python -m studies.train_subtomograms --network shallow --per-class 250
 """
 
 import argparse
@@ -85,6 +85,14 @@ def augment(images: Tensor, generator: np.random.Generator) -> Tensor:
     return torch.stack([image.roll(generator.integers(-2, 3, 3).tolist(), (1, 2, 3)) for image in turned])
 
 
+def snr_of(epoch: int, epochs: int, snr: float) -> float:
+    """Signal to noise of an epoch: falling from 10 to what is asked for in the first half of the training.
+
+    Noise of full strength from the start leaves the network near chance after the first epoch.
+    """
+    return float(snr * max(10 / snr, 1) ** max(0.0, 1 - 2 * epoch / epochs))
+
+
 def accuracy(network: nn.Module, found: Pool, split: str, snr: float) -> float:
     """Part of a split that is classified correctly, in float32."""
     correct = count = 0
@@ -98,7 +106,8 @@ def accuracy(network: nn.Module, found: Pool, split: str, snr: float) -> float:
 def train(arguments: argparse.Namespace, found: Pool, *, keep: bool = True) -> tuple[nn.Module, dict[str, object]]:
     """Fit a network by SGD (momentum 0.9, Nesterov), the rate falling as a cosine; noise is drawn anew each epoch.
 
-    With ``keep`` there is a checkpoint after each epoch, and training goes on from one that exists.
+    The noise grows to its level in the first half of the epochs, see `snr_of`. With ``keep`` there is a checkpoint
+    after each epoch, and training goes on from one that exists.
     """
     torch.manual_seed(arguments.seed)
     network = build(arguments.network, len(found.labels)).to(memory_format=torch.channels_last_3d)
@@ -117,7 +126,8 @@ def train(arguments: argparse.Namespace, found: Pool, *, keep: bool = True) -> t
             group["lr"] = arguments.rate * 0.5 * (1 + math.cos(math.pi * epoch / arguments.epochs))
         generator = np.random.default_rng([arguments.seed, epoch])
         total, correct = 0.0, 0
-        for images, classes in batches(found, generator.permutation(fit), arguments.batch, arguments.snr, epoch):
+        snr = snr_of(epoch, arguments.epochs, arguments.snr)
+        for images, classes in batches(found, generator.permutation(fit), arguments.batch, snr, epoch):
             if arguments.augment:
                 images = augment(images, generator)
             with torch.autocast("cpu", torch.bfloat16):
@@ -130,9 +140,9 @@ def train(arguments: argparse.Namespace, found: Pool, *, keep: bool = True) -> t
             correct += int((scores.argmax(1) == classes).sum())
         spent += time.monotonic() - begun
         validated = accuracy(network, found, "validation", arguments.snr) if epoch % 4 == 3 else math.nan
+        fitted = f"loss {total / len(fit):.4f}, fitted {correct / len(fit):.4f}, validation {validated:.4f}"
         print(
-            f"epoch {epoch + 1}/{arguments.epochs}: loss {total / len(fit):.4f}, fitted {correct / len(fit):.4f}, "
-            f"validation {validated:.4f}, {spent:.0f} s in all",
+            f"epoch {epoch + 1}/{arguments.epochs}, SNR {snr:.3g}: {fitted}, {spent:.0f} s in all",
             flush=True,
         )
         if checkpoint:
@@ -157,7 +167,7 @@ def main() -> None:
     parser.add_argument("--snr", type=float, default=math.inf, help="nominal ratio of signal to noise; inf for none")
     parser.add_argument("--per-class", type=int, default=PER_CLASS, help="subtomograms of each class, for all splits")
     parser.add_argument("--augment", action="store_true", help="turns that keep the missing wedge, and shifts")
-    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
