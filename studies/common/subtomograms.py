@@ -73,13 +73,14 @@ class Pool:
 
 
 def pool(per_class: int, *, workers: int = 2) -> Pool:
-    """Open the pool of densities, which is made where it isn't there yet: about 10 ms a density and core."""
+    """Open the pool of densities: the start of a larger one, or made where there is none, 10 ms a density and core."""
     labels = tuple(template_paths())
-    path = WORK / f"densities_{per_class}.npy"
+    made = {int(path.stem.partition("_")[2]): path for path in WORK.glob("densities_*[0-9].npy")}
+    path = next((made[size] for size in sorted(made) if size >= per_class), WORK / f"densities_{per_class}.npy")
     if not path.exists():
         WORK.mkdir(parents=True, exist_ok=True)
         _make(path, per_class * len(labels), workers)
-    return Pool(labels, np.load(path, mmap_mode="r"))
+    return Pool(labels, np.load(path, mmap_mode="r")[: per_class * len(labels)])
 
 
 def _make(path: Path, count: int, workers: int) -> None:
