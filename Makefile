@@ -89,7 +89,7 @@ studies-quick: build  ## every study in its short form (needs the real data, see
 
 studies: build   ## every table and picture of studies/README.md, after hours of training
 	$(BIN)/python -m studies.train_subtomograms --snr inf
-	$(BIN)/python -m studies.train_subtomograms --snr 0.1 --epochs 14
+	$(BIN)/python -m studies.train_subtomograms --snr 0.1 --epochs 10
 	$(BIN)/python -m studies.train_subtomograms --network shallow --per-class 250
 	$(BIN)/python -m studies.train_subtomograms --per-class 250 --epochs 16
 	$(BIN)/python -m studies.train_subtomograms --per-class 250 --epochs 16 --augment

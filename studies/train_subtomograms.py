@@ -3,7 +3,7 @@
 Checkpoints and weights go to ``build/studies``, and a run that is started again goes on where it was. Examples:
 
     python -m studies.train_subtomograms --snr inf
-    python -m studies.train_subtomograms --snr 0.1 --epochs 14
+    python -m studies.train_subtomograms --snr 0.1 --epochs 10
     python -m studies.train_subtomograms --network shallow --per-class 250
 """
 
