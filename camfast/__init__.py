@@ -11,6 +11,7 @@ import camfast._interrupt  # noqa: F401  (first, as what follows takes a second 
 from camfast import ops
 from camfast._version import __version__
 from camfast.capture import Captured, capture
+from camfast.centres import receptive_field_centres
 from camfast.engine import Explainer, cam
 from camfast.errors import (
     BackendError,
@@ -56,6 +57,7 @@ __all__ = [
     "ops",
     "plot",
     "predicted",
+    "receptive_field_centres",
     "scan",
     "simulate",
 ]

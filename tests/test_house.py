@@ -23,7 +23,7 @@ ORDER = (
     {"_C", "_C_cuda", "kernels"},
     {"ops"},
     {"layers"},
-    {"guards", "recorder", "gradients", "methods", "components", "upsample", "regions"},
+    {"guards", "grids", "recorder", "gradients", "methods", "components", "upsample", "regions"},
     {"targets", "linear_head"},
     {"capture", "passes", "explanation", "receptive_field", "centres"},
     {"engine"},

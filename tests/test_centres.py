@@ -1,0 +1,352 @@
+"""Centres of a layer's cells against where the gradient of a linear twin lies, and impulses against their maps."""
+
+import copy
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import camfast
+from camfast import models
+
+CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+MAX = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+AVERAGE = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+ADAPTIVE = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
+ADAPTIVE_MAX = {1: nn.AdaptiveMaxPool1d, 2: nn.AdaptiveMaxPool2d, 3: nn.AdaptiveMaxPool3d}
+SIDE = {1: 60, 2: 36, 3: 24}
+
+
+class Calls(nn.Module):
+    """A function as a layer."""
+
+    def __init__(self, function: Callable[..., Tensor], *parts: nn.Module) -> None:
+        super().__init__()
+        self.function, self.parts = function, nn.ModuleList(parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, *self.parts)
+
+
+def _linear_twin(model: nn.Module) -> nn.Module:
+    """The model with uniform kernels, averages for maxima and nothing for ReLUs: its gradient is symmetric."""
+    twin = copy.deepcopy(model).double()
+    for parent in list(twin.modules()):
+        for name, part in parent.named_children():
+            if isinstance(part, nn.modules.pooling._MaxPoolNd):
+                rank = int(type(part).__name__[-2])
+                average = AVERAGE[rank](part.kernel_size, part.stride, part.padding, part.ceil_mode)
+                setattr(parent, name, average)
+            elif isinstance(part, nn.modules.pooling._AdaptiveMaxPoolNd):
+                setattr(parent, name, ADAPTIVE[int(type(part).__name__[-2])](part.output_size))
+            elif isinstance(part, nn.ReLU):
+                setattr(parent, name, nn.Identity())
+    for parameter in twin.parameters():
+        nn.init.constant_(parameter, 1 if parameter.ndim > 1 else 0)
+    return twin
+
+
+def _gradient_centres(model: nn.Module, inputs: Tensor) -> list[list[float]]:
+    """For each axis the centre of mass of the gradient of every cell along the line through the middle of the grid."""
+    image = inputs.double().requires_grad_()
+    activation = _linear_twin(model)(image)
+    found = []
+    for axis in range(inputs.ndim - 2):
+        centres = []
+        for cell in range(activation.shape[axis + 2]):
+            index = [extent // 2 for extent in activation.shape[2:]]
+            index[axis] = cell
+            unit = activation[(0, slice(None), *index)].sum()
+            (gradient,) = torch.autograd.grad(unit, image, retain_graph=True)
+            along = gradient[0].sum(0).movedim(axis, 0).reshape(image.shape[axis + 2], -1).sum(1)
+            centres.append(float((along * torch.arange(len(along))).sum() / along.sum()))
+        found.append(centres)
+    return found
+
+
+def _networks(rank: int) -> dict[str, nn.Module]:
+    conv, up, pool, average = (kind[rank] for kind in (CONVOLUTIONS, TRANSPOSED, MAX, AVERAGE))
+    smooth = {1: "linear", 2: "bilinear", 3: "trilinear"}[rank]
+    side = SIDE[rank]
+
+    def strided(x: Tensor) -> Tensor:
+        return x[(slice(None), slice(None), *(slice(None, None, 2),) * rank)]
+
+    return {
+        "valid": nn.Sequential(conv(1, 2, 5), nn.ReLU(), conv(2, 2, 4)),
+        "same": nn.Sequential(conv(1, 2, 3, padding="same"), nn.ReLU(), conv(2, 2, 5, padding=2), pool(2)),
+        "strided": nn.Sequential(conv(1, 2, 3, stride=2), nn.ReLU(inplace=True), conv(2, 2, 3, stride=2, padding=1)),
+        "dilated": nn.Sequential(conv(1, 2, 3, dilation=3, padding=1), conv(2, 2, 2, dilation=2)),
+        "grouped": nn.Sequential(conv(1, 4, 2), conv(4, 4, 3, groups=2)),
+        "pools": nn.Sequential(pool(3, 2, ceil_mode=True), conv(1, 1, 3, padding=1), average(2, padding=1)),
+        "padded pool": nn.Sequential(pool(3, 2, padding=1), conv(1, 1, 2)),
+        "transposed": nn.Sequential(conv(1, 2, 4, stride=4), up(2, 2, 3, stride=2, padding=1, output_padding=1)),
+        "one axis": nn.Sequential(conv(1, 2, (4,) + (1,) * (rank - 1), stride=(3,) + (1,) * (rank - 1))),
+        "adaptive": nn.Sequential(conv(1, 1, 3, padding=1), ADAPTIVE[rank](side // 4)),
+        "adaptive maximum": nn.Sequential(ADAPTIVE_MAX[rank](side // 2), conv(1, 1, 3)),
+        "smooth": nn.Sequential(pool(4), nn.Upsample(scale_factor=2, mode=smooth), conv(1, 1, 3)),
+        "corners": nn.Sequential(
+            pool(4), nn.Upsample(size=(side // 2,) * rank, mode=smooth, align_corners=True), conv(1, 1, 1)
+        ),
+        "padding": nn.Sequential(Calls(lambda x: F.pad(x, (3, 1) * rank)), conv(1, 1, 3)),
+        "replicated": nn.Sequential(conv(1, 1, 4, padding=2, padding_mode="replicate"), conv(1, 1, 3, stride=2)),
+        "reflected": nn.Sequential(conv(1, 1, 4, padding=2, padding_mode="reflect"), conv(1, 1, 3, stride=2)),
+        "circular": nn.Sequential(conv(1, 1, 4, padding=2, padding_mode="circular"), conv(1, 1, 3, stride=2)),
+        "residual": nn.Sequential(
+            Calls(
+                lambda x, main: main(x) + F.pad(strided(x), (0, 0) * rank + (1, 1)),
+                nn.Sequential(conv(1, 3, 3, stride=2, padding=1), nn.ReLU(), conv(3, 3, 3, padding=1)),
+            ),
+            conv(3, 2, 3),
+        ),
+        "concatenated": nn.Sequential(
+            conv(1, 2, 5, stride=2),
+            Calls(lambda x, a, b: torch.cat([a(x), b(x).relu()], 1), conv(2, 2, 1), conv(2, 2, 3, padding=1)),
+        ),
+        "cropped": nn.Sequential(
+            Calls(lambda x, a: a(x) + x[(..., *(slice(2, -2),) * rank)], conv(1, 1, 5)), conv(1, 2, 3)
+        ),
+        "functional": Calls(lambda x: getattr(F, f"avg_pool{rank}d")(F.relu(x) * 2 - x.mean(1, keepdim=True), 3)),
+    }  # fmt: skip
+
+
+NAMES = list(_networks(1))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_centres_are_where_the_gradient_is(name: str, rank: int) -> None:
+    model = _networks(rank)[name]
+    inputs = torch.rand(
+        1, 1, *(SIDE[rank] + axis for axis in range(rank)) if "adaptive" not in name else (SIDE[rank],) * rank
+    )
+    found = camfast.receptive_field_centres(model, _last(model), inputs)
+    assert len(found) == rank
+    for (start, step), expected in zip(found, _gradient_centres(model, inputs), strict=True):
+        inside = range(len(expected) // 3, max(len(expected) - len(expected) // 3, len(expected) // 3 + 2))
+        for cell in inside:  # away from the borders, which cut windows off
+            assert abs(start + cell * step - expected[cell]) < 1e-6, (cell, found)  # float64, sums of some hundred
+
+
+def _last(model: nn.Module) -> str:
+    return [name for name, _ in model.named_children()][-1] if isinstance(model, nn.Sequential) else ""
+
+
+@pytest.mark.parametrize("factor", [2, 3, 1.5, 0.5])
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
+def test_nearest_neighbours_are_met_on_the_mean(mode: str, factor: float) -> None:
+    model = nn.Sequential(nn.Upsample(scale_factor=factor, mode=mode))
+    ((start, step),) = camfast.receptive_field_centres(model, "0", torch.rand(1, 1, 24))
+    taken = model(torch.arange(24.0)[None, None])[0, 0]
+    assert step == pytest.approx(1 / factor)
+    assert float((taken - (start + step * torch.arange(len(taken)))).mean()) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_small_images(size: int) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.MaxPool2d(3, stride=1, padding=1))
+    assert camfast.receptive_field_centres(model, "1", torch.rand(1, 1, size, size)) == ((0, 1), (0, 1))
+
+
+def test_networks_that_are_known() -> None:
+    squeezenet = models.squeezenet1_0()
+    assert camfast.receptive_field_centres(squeezenet, "fire9", torch.rand(1, 3, 227, 227)) == ((17, 16), (17, 16))
+    resnet = models.resnet20().eval()  # its shortcuts are x[:, :, ::2, ::2], padded with channels of zeros
+    for layer, step in (("layer1", 1), ("layer2", 2), ("layer3", 4)):
+        assert camfast.receptive_field_centres(resnet, layer, torch.rand(1, 3, 32, 32)) == ((0, step), (0, step))
+    assert camfast.receptive_field_centres(models.cnn2(3), "maxpool2", torch.rand(1, 1, 40, 40, 40)) == ((3.5, 8),) * 3
+    unet = models.unet(3)
+    assert camfast.receptive_field_centres(unet, "bottleneck", torch.rand(1, 1, 16, 24, 16)) == ((3.5, 8),) * 3
+    assert camfast.receptive_field_centres(unet, "decoder.2", torch.rand(1, 1, 17, 24, 16)) == ((0, 1),) * 3
+
+
+@pytest.mark.parametrize("side", [40, 64])
+def test_where_all_is_padded_same_cells_tile_the_image(side: int) -> None:
+    model = nn.Sequential(*(part for _ in range(3) for part in (nn.LazyConv2d(2, 3, padding=1), nn.MaxPool2d(2))))
+    for start, step in camfast.receptive_field_centres(model, "5", torch.rand(1, 1, side, side)):
+        assert (start, step) == ((0 + 0.5) * 8 - 0.5, 8)
+
+
+class ConvNext(nn.Module):
+    """Channels last in the middle, linear layers over channels, a squeeze-and-excite gate, tokens and back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 4, stride=4)
+        self.depthwise = nn.Conv2d(8, 8, 7, padding=3, groups=8)
+        self.norm, self.wide, self.narrow = nn.LayerNorm(8), nn.Linear(8, 32), nn.Linear(32, 8)
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 8, 1), nn.Sigmoid())
+        self.dense = nn.Linear(8, 8)
+        self.last = nn.GroupNorm(2, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = self.narrow(F.gelu(self.wide(self.norm(self.depthwise(x).permute(0, 2, 3, 1)))))
+        x = x + y.permute(0, 3, 1, 2)
+        x = x * self.gate(x)
+        x = x * torch.sigmoid(self.dense(x.mean((2, 3))))[:, :, None, None]
+        tokens = self.dense(x.flatten(2).transpose(1, 2))
+        x = tokens.transpose(1, 2).unflatten(2, x.shape[2:])
+        one, other = x.chunk(2, dim=1)
+        return self.last(F.channel_shuffle(torch.cat([other, one], 1), 2))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_channels_last_gates_and_tokens_keep_their_place(batch: int) -> None:
+    model = ConvNext()
+    for layer in ("stem", "depthwise", "narrow", "last"):
+        assert camfast.receptive_field_centres(model, layer, torch.rand(batch, 3, 32, 48)) == ((1.5, 4), (1.5, 4)), (
+            layer
+        )
+
+
+def test_branches_that_differ_by_less_than_a_cell_meet_in_the_middle() -> None:
+    model = Calls(lambda x, a, b: a(x) + b(x), nn.Conv2d(1, 1, 3, stride=2, padding=1), nn.AvgPool2d(2))
+    assert camfast.receptive_field_centres(model, "", torch.rand(1, 1, 16, 16)) == ((0.25, 2), (0.25, 2))
+
+
+def _attention(x: Tensor) -> Tensor:
+    tokens = x.flatten(2).transpose(1, 2)
+    mixed = F.scaled_dot_product_attention(tokens, tokens, tokens)
+    return mixed.transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+REFUSED: dict[str, tuple[nn.Module, str]] = {
+    "pooled": (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 2, 1)), "adaptive_avg_pool2d|mean"),
+    "uneven": (nn.Sequential(nn.AdaptiveAvgPool2d(5), nn.Conv2d(1, 2, 1)), "which makes 5 of 16 cells"),
+    "dense": (nn.Sequential(nn.Flatten(), nn.Linear(256, 16), nn.Unflatten(1, (1, 4, 4))), "at addmm"),
+    "tokens": (nn.Sequential(nn.Conv2d(1, 4, 4, stride=4), nn.Flatten(2)), "as tokens"),
+    "attention": (Calls(_attention), "at bmm|attention"),
+    "turned": (Calls(lambda x: x.flip(2)), "at flip"),
+    "rolled": (Calls(lambda x: x.roll(3, 2)), "at roll"),
+    "transposed": (Calls(lambda x: x.transpose(2, 3)), "no grid of the input's 2 spatial axes in their order"),
+    "no grid": (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "lose their place"),
+    "steps": (
+        Calls(lambda x, a: a(x[..., ::2, ::2]) + x[..., :6, :6], nn.Conv2d(1, 1, 3)),
+        r"at add, where cells at 2 \+ 2 i meet cells at 0 \+ 1 i",
+    ),
+    "concatenated": (
+        Calls(lambda x, a: torch.cat([a(x), x[..., :12, :12]], 1), nn.Conv2d(1, 1, 5)),
+        r"at cat, where cells at 2 \+ 1 i meet cells at 0 \+ 1 i",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_centres_says_where_they_went(name: str) -> None:
+    model, message = REFUSED[name]
+    with pytest.raises(camfast.CaptureError, match=message):
+        camfast.receptive_field_centres(model, _last(model), torch.rand(1, 1, 16, 16))
+
+
+def test_errors_say_what_was_found() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU())
+    with pytest.raises(ValueError, match="the model has no layer 'reul'"):
+        camfast.receptive_field_centres(model, "reul", torch.rand(1, 1, 8, 8))
+    with pytest.raises(TypeError, match="inputs must hold a tensor"):
+        camfast.receptive_field_centres(model, "1", torch.rand(8, 8))
+    with pytest.raises(camfast.CaptureError, match="was never reached"):
+        camfast.receptive_field_centres(Unused(), "spare", torch.rand(1, 1, 8))
+
+
+class Unused(nn.Module):
+    """A layer that doesn't run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def test_arguments_in_a_dict_or_a_tuple() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv1d(1, 1, 3)
+
+        def forward(self, gain: Tensor, signal: Tensor) -> Tensor:
+            return self.conv(signal * gain)
+
+    gain, signal = torch.tensor(2.0), torch.rand(1, 1, 9)
+    assert camfast.receptive_field_centres(Two(), "conv", (gain, signal)) == ((1, 1),)
+    assert camfast.receptive_field_centres(Two(), "conv", {"signal": signal, "gain": gain}) == ((1, 1),)
+
+
+def test_the_model_and_what_a_caller_does_with_it_are_left_alone() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace=True), nn.Conv2d(2, 1, 3))
+    before = copy.deepcopy(model.state_dict())
+    inputs = torch.rand(2, 1, 9, 9)
+    kept = inputs.clone()
+    with camfast.capture(model, "2") as captured:
+        scores = model(inputs)
+        assert camfast.receptive_field_centres(model, "1", inputs) == ((1, 1), (1, 1))
+        assert captured.map(scores.flatten(1).sum(1), size="grid").shape == (2, 7, 7)
+    assert torch.equal(inputs, kept)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(module._forward_hooks for module in model.modules())
+    model.load_state_dict(before)
+    camfast.receptive_field_centres(model, "1", inputs)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    with torch.inference_mode():
+        assert camfast.receptive_field_centres(model, "3", inputs) == ((2, 1), (2, 1))
+
+
+def test_threads_follow_their_own_tensors() -> None:
+    model = nn.Sequential(*(nn.Conv1d(1, 1, 3, stride=2) for _ in range(4)))
+    found: dict[int, Any] = {}
+    expected = {layer: 2.0**layer * 2 - 1 for layer in range(4)}
+
+    def follow(layer: int) -> None:
+        found[layer] = [camfast.receptive_field_centres(model, str(layer), torch.rand(1, 1, 80)) for _ in range(10)]
+
+    threads = [threading.Thread(target=follow, args=(layer,)) for layer in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for layer, start in expected.items():
+        assert found[layer] == [((start, 2.0 ** (layer + 1)),)] * 10
+
+
+def _registered(rank: int, kind: str) -> nn.Sequential:
+    """Averaging kernels, and a head that adds up what they give."""
+    conv = CONVOLUTIONS[rank]
+    trunk = {
+        "valid": [conv(1, 1, 5), nn.ReLU(), conv(1, 1, 5), nn.ReLU()],
+        "same": [conv(1, 1, 5, padding=2), nn.ReLU(), conv(1, 1, 4, stride=2, padding=1), nn.ReLU()],
+        "strided": [conv(1, 1, 5, stride=2), nn.ReLU(), conv(1, 1, 5, stride=2), nn.ReLU()],
+    }[kind]
+    model = nn.Sequential(*trunk, ADAPTIVE[rank](1), nn.Flatten(), nn.Linear(1, 2))
+    for parameter in model.parameters():
+        nn.init.constant_(parameter, 1 if parameter.ndim > 1 else 0)
+    return model
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["valid", "same", "strided"])
+def test_an_impulse_is_found_where_it_was_put(kind: str, rank: int) -> None:
+    model, side = _registered(rank, kind), 45
+    # at every place of a line across the image, so at cells' centres and between them; all cells that see it are there
+    places = [tuple(place + axis for axis in range(rank)) for place in range(12, 31)]
+    impulses = torch.zeros(len(places), 1, *(side,) * rank)
+    for impulse, place in zip(impulses, places, strict=True):
+        impulse[(0, *place)] = 1
+    centres = camfast.receptive_field_centres(model, "3", impulses[:1])
+    # wide enough that cells four pixels apart don't show: a peak between two of them must not be drawn to one
+    options: dict[str, Any] = {"upsample": "gaussian", "sigma": 5.0}
+
+    def errors(**more: Any) -> Tensor:
+        maps = camfast.cam(model, impulses, "3", 1, **options, **more)
+        peaks = [torch.unravel_index(heat.argmax(), heat.shape) for heat in maps]
+        return (torch.tensor([[int(p) for p in peak] for peak in peaks]) - torch.tensor(places)).abs()
+
+    assert errors(centres=centres).max() <= 0.5
+    if kind != "same":
+        assert errors().max() >= 2  # what the default, of cells that tile the image, makes of such a layer
