@@ -27,6 +27,10 @@ class IllConditionedWarning(UserWarning):
     """Channel weights divide by a small difference of large numbers: the map may be noise blown up."""
 
 
+class ActivationRuleWarning(UserWarning):
+    """A rule of the backward pass met other activations than ReLU, or none that it can be applied to."""
+
+
 class TrainingModeWarning(UserWarning):
     """The model is in training mode, where dropout and batch norm make its maps depend on chance and on the batch."""
 
