@@ -25,8 +25,10 @@ from camfast.errors import (
 from camfast.explanation import Explanation
 from camfast.methods import methods
 from camfast.ops import backends
+from camfast.provenance import provenance
 from camfast.receptive_field import ReceptiveField, effective_receptive_field
 from camfast.regions import Region, component, predicted
+from camfast.saving import load_maps, read_provenance, save_maps
 from camfast.scan import scan
 
 if TYPE_CHECKING:
@@ -51,12 +53,16 @@ __all__ = [
     "capture",
     "component",
     "effective_receptive_field",
+    "load_maps",
     "methods",
     "metrics",
     "models",
     "ops",
     "plot",
     "predicted",
+    "provenance",
+    "read_provenance",
+    "save_maps",
     "receptive_field_centres",
     "scan",
     "simulate",

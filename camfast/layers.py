@@ -45,14 +45,14 @@ def find(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
         inner = unwrap(layer)
         for name, module in model.named_modules():
             if module is layer or module is inner:
-                return _without_wrappers(name), inner
+                return without_wrappers(name), inner
         raise ValueError(f"layer is a {type(layer).__name__} that is not part of the model: give its dotted name")
     if not isinstance(layer, str):
         raise TypeError(f"layer must be a dotted name or a module, found {type(layer).__name__}")
-    name = _without_wrappers(layer)
+    name = without_wrappers(layer)
     path = _path(model, name)
     if path is None:
-        names = [_without_wrappers(known) for known, _ in model.named_modules() if known]
+        names = [without_wrappers(known) for known, _ in model.named_modules() if known]
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[-3:]
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "it has none; '' is the model itself"
         raise ValueError(f"the model has no layer {layer!r}; {hint}")
@@ -75,7 +75,8 @@ def _path(model: nn.Module, name: str) -> list[nn.Module] | None:
     return path
 
 
-def _without_wrappers(name: str) -> str:
+def without_wrappers(name: str) -> str:
+    """The dotted name that a layer has in the model as it was before ``torch.compile``."""
     return ".".join(part for part in name.split(".") if part != _COMPILED)
 
 

@@ -28,7 +28,7 @@ ORDER = (
     {"capture", "passes", "explanation", "receptive_field", "centres"},
     {"engine"},
     {"backprop", "baselines", "provenance", "scoring", "sweep"},
-    {"metrics", "perturbation"},
+    {"metrics", "perturbation", "saving"},
     {"scan", "plot"},
     {"cli"},
     {"__main__"},

@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _demonstrated(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], list[str]]:
     """Write everything into a folder; return what was measured, and what to print of it."""
-    from camfast import Explainer, models, simulate
+    from camfast import Explainer, models, read_provenance, simulate
     from camfast.scan.report import count_hits, together
     from camfast.scan.scanner import scan
 
@@ -88,7 +88,8 @@ def _demonstrated(options: argparse.Namespace, folder: Path) -> tuple[dict[str, 
         "voxels_per_second": round(tomogram.data.size / (scanned - simulated)),
         **demo_page.machine(),
     }
-    pictures = demo_page.draw(folder, tomogram, result.cam, facts)
+    about = read_provenance(folder / "cam.mrc")
+    pictures = demo_page.draw(folder, tomogram, result.cam, {**about, **facts})
     page = demo_page.write(folder, loaded, tomogram, counts, own, others, pictures, facts)
     facts |= {
         "page": str(options.out / page),

@@ -91,7 +91,7 @@ def draw(folder: Path, tomogram: "Tomogram", cam: Any, facts: dict[str, Any]) ->
             )
             if name.startswith("tomogram"):
                 _take_map_away(figure)
-            plot.save(figure, folder / f"{name}_{ground}.png", **facts)
+            plot.save(figure, folder / f"{name}_{ground}.png", provenance=facts)
         circles = f" Circles mark true {label} particles, dotted circles all others."
         pictures.append(
             {

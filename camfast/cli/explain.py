@@ -62,13 +62,13 @@ def _explain_image(options: argparse.Namespace) -> None:
     tensor = inputs.preprocess(options, loaded.preprocess, picture)(picture).to(options.device)
     size = (picture.height, picture.width)
     ratios = (size[0] / tensor.shape[2], size[1] / tensor.shape[3])  # sigma is the input's, and the map the picture's
-    facts, maps = _explained(options, loaded, layer, tensor, size, ratios)
+    facts, about, maps = _explained(options, loaded, layer, tensor, size, ratios)
     if len(maps) > 1:
         raise InputError(f"--target {options.target}: a PNG shows one map; name one class")
     with staged(options.out, overwrite=options.overwrite) as path:
         deep = picture.mode.startswith(("I", "F"))  # which a conversion to 8 bits would clip
         figure = plot.overlay(picture if deep else picture.convert("RGB"), maps[0], title=facts["title"])
-        plot.save(figure, path, **facts)
+        plot.save(figure, path, provenance={**facts, **about})
     _print(options, facts)
 
 
@@ -83,7 +83,7 @@ def _explain_volume(options: argparse.Namespace) -> None:
     values = inputs.volume_values(source, options)
     loaded, layer = network.load_network(options)
     tensor = torch.from_numpy(values)[None, None].to(options.device)
-    facts, maps = _explained(options, loaded, layer, tensor, None, (1.0, 1.0, 1.0))
+    facts, about, maps = _explained(options, loaded, layer, tensor, None, (1.0, 1.0, 1.0))
     several = facts["several"]
     if several and options.out.suffix != ".zarr":
         raise InputError(
@@ -92,9 +92,8 @@ def _explain_volume(options: argparse.Namespace) -> None:
     with staged(options.out, overwrite=options.overwrite) as path:
         if options.out.suffix == ".png":
             figure = plot.slices(source.data, maps[0], voxel_angstrom=source.voxel_angstrom, title=facts["title"])
-            plot.save(figure, path, **facts)
+            plot.save(figure, path, provenance={**facts, **about})
         else:
-            about = {key: facts[key] for key in ("method", "layer", "target")}
             channels = len(maps) if several else None
             write_volumes(path, [m.numpy() for m in maps], source, channels=channels, attributes=about)
     _print(options, facts)
@@ -102,9 +101,9 @@ def _explain_volume(options: argparse.Namespace) -> None:
 
 def _explained(
     options: argparse.Namespace, loaded: "Loaded", layer: str, tensor: "Tensor", size: Any, ratios: tuple[float, ...]
-) -> "tuple[dict[str, Any], list[Tensor]]":
-    """Run the explainer; return the facts to print and the maps, one a target."""
-    from camfast import Region
+) -> "tuple[dict[str, Any], dict[str, Any], list[Tensor]]":
+    """Run the explainer; return the facts to print, how the maps came about, and the maps, one a target."""
+    from camfast import Region, provenance
 
     checks.check_finite_inputs(options.image, tensor)
     labels = network.labels_for(options, loaded, tensor)
@@ -139,7 +138,8 @@ def _explained(
         title = f"{options.method}: {network.label_of(classes, labels)}"
         if target == "predicted" and "probability" in facts:
             title += f" (predicted, {facts['probability']:.2f})"
-    return {**facts, "title": title}, list(maps) if several else [maps]
+    about = {**provenance(explainer, chosen), **network.origin(options.model, options.weights)}
+    return {**facts, "title": title}, about, list(maps) if several else [maps]
 
 
 def _known(index: int, labels: Any) -> str | None:

@@ -93,6 +93,19 @@ def is_untrained(options: argparse.Namespace) -> bool:
     return builtin is not None and builtin.weights is None and options.weights is None
 
 
+def origin(model: str, weights: str | None) -> dict[str, str]:
+    """Where the network is from: names without folders, and the sum that tells which weights they were."""
+    from camfast.models.builtin import BUILTINS
+    from camfast.models.weights import fingerprint
+
+    path, colon, factory = model.rpartition(":")
+    found = {"model": f"{Path(path).name}{colon}{factory}"}
+    file = weights or (BUILTINS[model].weights if model in BUILTINS else None)
+    if file is not None:
+        found["weights"] = f"{Path(file).name} sha256:{fingerprint(file)}"
+    return found
+
+
 def _layers_to_choose(module: "nn.Module") -> str:
     """The last layers that may have a grid: those before what flattens it."""
     found: list[str] = []

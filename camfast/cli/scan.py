@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
     labels = network.labels_for(options, loaded, example)
     target = network.target_of(options.target, labels)
     explainer = network.make_explainer(options, loaded.module, layer)
-    origin = _origin(options.model, options.weights)
+    origin = network.origin(options.model, options.weights)
     lines = []
     with redirect_stdout(sys.stderr):  # what the network's own code prints is no result
         if options.dry_run:
@@ -95,19 +95,6 @@ def run(options: argparse.Namespace) -> None:
         "scans": results,
     }
     network.show(options, facts, [*(_line(result) for result in results), *lines])
-
-
-def _origin(model: str, weights: str | None) -> dict[str, str]:
-    """Where the network is from: names without folders, and the sum that tells which weights they were."""
-    from camfast.models.builtin import BUILTINS
-    from camfast.models.weights import fingerprint
-
-    path, colon, factory = model.rpartition(":")
-    origin = {"model": f"{Path(path).name}{colon}{factory}"}
-    file = weights or (BUILTINS[model].weights if model in BUILTINS else None)
-    if file is not None:
-        origin["weights"] = f"{Path(file).name} sha256:{fingerprint(file)}"
-    return origin
 
 
 def _check_outputs(outputs: list[Path], options: argparse.Namespace) -> None:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from camfast._extras import require
 from camfast.errors import InputError
-from camfast.scan.formats.mrc import read_mrc, write_mrc
+from camfast.provenance import as_json, as_lines
+from camfast.scan.formats.mrc import LABEL_WIDTH, LABELS, read_mrc, write_mrc
 from camfast.scan.formats.ome_zarr import read_ome_zarr, write_ome_zarr
 from camfast.scan.formats.others import read_em, read_nifti, read_tiff
 from camfast.scan.volumes import Volume, statistics, volume_of
@@ -106,15 +107,17 @@ def write_volumes(
     """Write one volume (z, y, x), or several as channels (c, z, y, x), as float32 placed in space like another.
 
     ``channels`` is the number of channels or their names, which OME-Zarr keeps; None for one volume without the axis.
-    The format is that of the name's ending. ``attributes`` say how the volume came about: they are stored beside the
-    OME-Zarr metadata, or as labels of the MRC header.
+    The format is that of the name's ending. ``attributes`` say how the volume came about, what matters most first: they
+    are stored beside the OME-Zarr metadata; or in the MRC header's labels, as many as have room.
+    `camfast.read_provenance` reads them back.
     """
-    attributes = attributes or {}
+    attributes = as_json(attributes or {})
     if output_format(path, channels=channels is not None) == "zarr":
         write_ome_zarr(path, volumes, like, channels=channels, attributes=attributes)
     else:
         (volume,) = volumes
-        write_mrc(path, volume, like, [f"{name}: {value}" for name, value in attributes.items()])
+        kept = {name: value for name, value in attributes.items() if name != "camfast"}  # the first label has it
+        write_mrc(path, volume, like, as_lines(kept, LABELS - 1, LABEL_WIDTH))
 
 
 def open_written(path: Path) -> Any:

@@ -1,6 +1,5 @@
 """One map of a whole volume, from windows that go through the network one batch after the other."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from camfast.errors import InputError
+from camfast.provenance import provenance
 from camfast.scan.blending import Normalize, Windows
 from camfast.scan.files import as_mask, open_written, output_format, read_volume, write_volumes
 from camfast.scan.output import staged
@@ -132,6 +132,15 @@ def scan(
     chosen = None if mask is None else plan.touching(as_mask(mask, source))
     size = _batch_size(batch)
 
+    scanned = {
+        "window": plan.window,
+        "stride": plan.stride,
+        "blend": blend,
+        "normalize": normalize,
+        "invert": invert,
+        "masked": mask is not None,
+    }
+
     def start() -> Run:
         return Run(explainer, plan, Windows(source, plan, normalize, invert=invert), target, blend)
 
@@ -150,7 +159,7 @@ def scan(
         run.all_windows(size, chosen, progress=progress)
         arrays = (one.numpy() for one in run.maps())
         names = class_names(target, run.targets, labels)
-        kept = {**_provenance(explainer, plan, target, names), **(about or {})}
+        kept = _provenance(explainer, target, names, scanned, about or {})
         write_volumes(staging, arrays, source, channels=None if run.targets is None else names, attributes=kept)
     return ScanResult(open_written(path), run.scores, path)
 
@@ -186,15 +195,14 @@ def class_names(target: Any, count: int | None, labels: Sequence[str] | None) ->
     return [labels[index] if labels and index < len(labels) else f"class {index}" for index in classes]
 
 
-def _provenance(explainer: "Explainer", plan: Plan, target: Any, names: list[str]) -> dict[str, Any]:
-    return {
-        "method": explainer.method,
-        "layer": str(explainer.layer),
-        "target": json.loads(json.dumps(target, default=str)),
-        **({"label": names[0]} if len(names) == 1 else {"labels": names} if names else {}),
-        "window": list(plan.window),
-        "stride": list(plan.stride),
-    }
+def _provenance(
+    explainer: "Explainer", target: Any, names: list[str], scanned: Mapping[str, Any], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """How the map came about, what matters most first: a header may have no room for the rest."""
+    found = provenance(explainer, target)
+    label = {"label": names[0]} if len(names) == 1 else {"labels": names} if names else {}
+    first = {name: found[name] for name in ("method", "layer", "target")}
+    return {**first, **label, "model_sha256": found["model_sha256"], **about, **scanned, **found, **about}
 
 
 def describe(volume: Volume, plan: Plan, batch: int | Literal["auto"] = "auto") -> dict[str, Any]:

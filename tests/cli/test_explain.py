@@ -25,8 +25,11 @@ def test_a_photograph(camfast, explaining, photo, factory, tmp_path):
     scores = network(inputs).detach().softmax(1)[0]
     assert facts["predicted"] == int(scores.argmax())
     assert facts["probability"] == pytest.approx(float(scores.max()), rel=1e-5)
-    with Image.open(tmp_path / "out.png") as picture:
-        assert json.loads(picture.text["Description"])["method"] == "respond"
+    about = package.read_provenance(tmp_path / "out.png")
+    explainer = package.Explainer(network, "2", "respond", size=(48, 80))
+    expected = package.provenance(explainer, 1, model="network.py:network", image=str(photo))
+    assert {name: about.get(name) for name in expected} == expected
+    assert about["largest"] == facts["largest"]
 
 
 def test_what_is_printed(camfast, explaining, tmp_path):
@@ -62,6 +65,11 @@ def test_a_volume(camfast, tomogram, weights, tmp_path, ending):
     inputs = torch.from_numpy((values - values.mean()) / values.std())[None, None]
     expected = package.cam(models.load("cnn2", weights).module, inputs, "maxpool2", 2, method="respond")[0]
     assert json.loads(ran.out)["largest"] == pytest.approx(float(expected.max()), rel=1e-4)
+    about = package.read_provenance(out)
+    explained = package.Explainer(models.load("cnn2", weights).module, "maxpool2", "respond")
+    facts = package.provenance(explained, 2)
+    assert {name: about.get(name) for name in facts} == facts
+    assert about["weights"].startswith("small.safetensors sha256:")
     if ending != ".png":
         cam = read_volume(out)
         np.testing.assert_allclose(cam.data[...], expected, rtol=1e-3, atol=1e-6 * float(expected.abs().max()))
@@ -76,6 +84,8 @@ def test_a_region_of_a_segmentation(camfast, tomogram, factory, tmp_path):
     inputs = torch.from_numpy((values - values.min()) / (values.max() - values.min()))[None, None]
     network = models.load(f"{factory}:segmenter").module
     expected = package.cam(network, inputs, "1", [package.Region(2, "predicted")])[0, 0]
+    where = package.read_provenance(tmp_path / "cam.mrc")["target"]
+    assert where == {"type": "Region", "class_index": 2, "where": "predicted"}
     np.testing.assert_allclose(
         read_volume(tmp_path / "cam.mrc").data, expected, rtol=1e-3, atol=1e-5 * float(expected.max())
     )

@@ -6,9 +6,11 @@ import json
 import mrcfile
 import numpy as np
 import pytest
+import torch
 import zarr
 
-from camfast import __version__
+from camfast import Explainer, __version__, models, provenance, read_provenance
+from camfast.provenance import model_hash
 
 
 def test_an_mrc_file_says_how_it_came_about(camfast, command, weights, tmp_path):
@@ -17,15 +19,26 @@ def test_an_mrc_file_says_how_it_came_about(camfast, command, weights, tmp_path)
         labels = [label.decode().strip() for label in file.header.label[: int(file.header.nlabl)]]
     found = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
     assert labels[0] == f"camfast {__version__}"
-    assert set(labels) >= {"target: 2", "label: ring", "model: cnn2", f"weights: small.safetensors sha256:{found}"}
+    assert set(labels) >= {"target: 2", "label: ring"}
+    about = read_provenance(tmp_path / "cam.mrc")
+    expected = {"options": {"relu": False, "upsample": "linear"}, "blend": "center", "normalize": "volume",
+                "invert": False, "masked": False, "model_class": "Sequential", "model": "cnn2",
+                "weights": f"small.safetensors sha256:{found}",
+                "model_sha256": model_hash(models.load("cnn2", weights).module)}  # fmt: skip
+    assert {name: about.get(name) for name in expected} == expected
+    assert (about["camfast"], about["torch"]) == (__version__, str(torch.__version__))
 
 
-def test_a_zarr_of_several_targets_names_its_channels(camfast, command, tmp_path):
+def test_a_zarr_of_several_targets_names_its_channels(camfast, command, weights, tmp_path):
     assert camfast(*command("--quiet", target="ring,ball", out=tmp_path / "cam.zarr")).code == 0
     group = zarr.open_group(tmp_path / "cam.zarr", mode="r")
     assert [channel["label"] for channel in group.attrs["ome"]["omero"]["channels"]] == ["ring", "ball"]
     about = group.attrs["camfast"]
     assert (about["labels"], about["model"], about["version"]) == (["ring", "ball"], "cnn2", __version__)
+    assert about == read_provenance(tmp_path / "cam.zarr")
+    explainer = Explainer(models.load("cnn2", weights).module, "maxpool2", "respond")
+    expected = provenance(explainer, [2, 0])
+    assert {name: about.get(name) for name in expected} == expected
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,15 @@ def test_levels_are_means_of_the_one_below(tmp_path, data):
     np.testing.assert_allclose(group["2"][...], halved(halved(data)), atol=1e-6)
 
 
+def test_thin_volumes_have_levels_too(tmp_path, data):
+    for thin in (data[:1, :4, :2], data[:2, :1, :1]):
+        path = tmp_path / f"{len(thin)}.zarr"
+        write_volumes(path, [thin], Volume(thin))
+        group = zarr.open_group(path, mode="r")
+        np.testing.assert_allclose(group["1"][...], halved(thin), atol=1e-6)  # means in float32
+        np.testing.assert_allclose(group["2"][...], halved(halved(thin)), atol=1e-6)
+
+
 def test_channels(tmp_path, data):
     write_volumes(tmp_path / "cam.zarr", iter([data, -data]), Volume(data, (2.0, 2.0, 2.0)), channels=2)
     group = zarr.open_group(tmp_path / "cam.zarr", mode="r")

@@ -34,8 +34,10 @@ def test_zarr_output_of_all_targets(explainer, tmp_path):
     assert isinstance(result.cam, zarr.Array)
     np.testing.assert_array_equal(result.cam[...], scan(source, explainer, **options).cam.numpy())
     about = dict(zarr.open_group(result.path, mode="r").attrs)["camfast"]
-    assert about == {"method": "respond", "layer": "5", "target": "all", "window": [12, 8, 8], "stride": [8, 4, 8],
+    assert about == {**camfast.provenance(explainer, "all"), "window": [12, 8, 8], "stride": [8, 4, 8],
+                     "blend": "center", "normalize": "volume", "invert": False, "masked": False,
                      "labels": [f"class {i}" for i in range(5)], "version": camfast.__version__}  # fmt: skip
+    assert (about["method"], about["layer"], about["target"]) == ("respond", "5", "all")
 
 
 class Interrupt(nn.Module):

@@ -17,6 +17,7 @@ from camfast.errors import InputError
 from camfast.scan.volumes import Triple, Volume, checked, known_voxel_size
 
 HEADER_BYTES = 1024
+LABELS, LABEL_WIDTH = 10, 80
 # IMOD marks its headers and says in a flag whether mode 0 is signed; these are offsets into mrcfile's field "extra2".
 IMOD_STAMP = 1146047817
 IMOD_STAMP_OFFSET = 40
@@ -164,9 +165,10 @@ def write_mrc(path: Path, data: Any, like: Volume, labels: Sequence[str] = ()) -
         file.voxel_size = _reversed(like.voxel_angstrom or (0.0, 0.0, 0.0))
         file.nstart = like.start[::-1]
         file.header.origin = np.array(_reversed(like.origin), dtype=file.header.origin.dtype)
-        lines = [f"camfast {__version__}", *labels][:10]
-        for index in range(10):
-            file.header.label[index] = lines[index].encode("ascii", "replace")[:80] if index < len(lines) else b""
+        lines = [f"camfast {__version__}", *labels][:LABELS]
+        for index in range(LABELS):
+            line = lines[index].encode("ascii", "replace")[:LABEL_WIDTH] if index < len(lines) else b""
+            file.header.label[index] = line
         file.header.nlabl = len(lines)
 
 

@@ -121,7 +121,8 @@ def write_ome_zarr(
         limits.append((float(level.min()), float(level.max())))
         for array in arrays:
             array[(channel, ...) if leading else ...] = level.numpy()
-            level = torch.nn.functional.avg_pool3d(level[None], 2, ceil_mode=True, count_include_pad=False)[0]
+            halves = [min(2, length) for length in level.shape]
+            level = torch.nn.functional.avg_pool3d(level[None], halves, ceil_mode=True, count_include_pad=False)[0]
     multiscale = _multiscale(path.stem, like, len(arrays), bool(leading))
     ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
     if names:
