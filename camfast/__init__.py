@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING, Any
 import camfast._interrupt  # noqa: F401  (first, as what follows takes a second or two)
 from camfast import ops
 from camfast._version import __version__
+from camfast.backprop import (
+    AttentiveResponse,
+    attentive_response,
+    deconvnet,
+    guided_backprop,
+    guided_gradcam,
+    project,
+    saliency,
+)
 from camfast.capture import Captured, capture
 from camfast.centres import receptive_field_centres
 from camfast.engine import Explainer, cam
 from camfast.errors import (
+    ActivationRuleWarning,
     BackendError,
     CamfastError,
     CaptureError,
@@ -25,16 +35,20 @@ from camfast.errors import (
 from camfast.explanation import Explanation
 from camfast.methods import methods
 from camfast.ops import backends
+from camfast.perturbation import occlusion, rise
 from camfast.provenance import provenance
 from camfast.receptive_field import ReceptiveField, effective_receptive_field
 from camfast.regions import Region, component, predicted
 from camfast.saving import load_maps, read_provenance, save_maps
 from camfast.scan import scan
+from camfast.targets import Unit
 
 if TYPE_CHECKING:
     from camfast import metrics, models, plot, simulate
 
 __all__ = [
+    "ActivationRuleWarning",
+    "AttentiveResponse",
     "BackendError",
     "CamfastError",
     "CaptureError",
@@ -47,23 +61,32 @@ __all__ = [
     "ReceptiveField",
     "Region",
     "TrainingModeWarning",
+    "Unit",
     "__version__",
+    "attentive_response",
     "backends",
     "cam",
     "capture",
     "component",
+    "deconvnet",
     "effective_receptive_field",
+    "guided_backprop",
+    "guided_gradcam",
     "load_maps",
     "methods",
     "metrics",
     "models",
+    "occlusion",
     "ops",
     "plot",
     "predicted",
+    "project",
     "provenance",
     "read_provenance",
-    "save_maps",
     "receptive_field_centres",
+    "rise",
+    "saliency",
+    "save_maps",
     "scan",
     "simulate",
 ]

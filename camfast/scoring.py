@@ -2,9 +2,9 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +13,28 @@ from camfast import guards, layers
 from camfast._extras import require
 from camfast.errors import TrainingModeWarning
 from camfast.ops.forms import map_dtype
-from camfast.recorder import Extract, find_tensor, plain
+from camfast.recorder import CaptureOptions, Extract, Form, Recorder, find_tensor, plain
 from camfast.regions import Region
-from camfast.targets import Target, select
+from camfast.targets import Selection, named_units, select
 
 _Step = TypeVar("_Step")
 
 _UNSTEADY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+
+
+class Output(NamedTuple):
+    """What a run of a model gave.
+
+    Attributes
+    ----------
+    scores : Tensor
+        (N, ...).
+    units : dict of Tensor
+        What the layers of the target's units returned, by name.
+    """
+
+    scores: Tensor
+    units: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -29,65 +44,47 @@ class Fixed:
     Attributes
     ----------
     target
-        Classes, one a sample or some; regions with masks; or the caller's function.
-    many
+        Classes, one a sample or some; regions with masks; units; or the caller's function.
+    many : bool
         Whether results have an axis of targets.
+    reference : Tensor
+        The scalars of the unchanged inputs, (N, T), float32 (float64 for float64).
     """
 
     target: Any
     many: bool
+    reference: Tensor
 
-    def values(self, scores: Tensor, rows: Tensor) -> Tensor:
-        """Scalars (M, T) of the outputs (M, ...) for changed inputs, made of the samples ``rows`` (M,)."""
+    def values(self, found: Output, rows: Tensor) -> Tensor:
+        """Scalars (M, T) of the output for changed inputs, made of the samples ``rows`` (M,)."""
         target = self.target
-        if callable(target) and not isinstance(target, Region):
-            return _by_function(scores, target)
         if isinstance(target, Tensor) and target.ndim == 1:
             target = target[rows.to(target.device)]
-        elif isinstance(target, Region):
-            target = _rows_of(target, rows)
-        elif isinstance(target, Sequence) and not isinstance(target, str):
-            target = [_rows_of(part, rows) if isinstance(part, Region) else part for part in target]
-        return select(scores, target).values
+        elif isinstance(target, list | Region):
+            target = [_rows_of(part, rows) for part in target] if isinstance(target, list) else _rows_of(target, rows)
+        return _scalars(select(found.scores, target, found.units))
 
 
-def _rows_of(region: Region, rows: Tensor) -> Region:
-    return Region(region.class_index, region.where[rows.to(region.where.device)])
+def _scalars(selection: Selection) -> Tensor:
+    return selection.values.detach().to(map_dtype(selection.values.dtype))
 
 
-def fix(target: Target, scores: Tensor) -> Fixed:
-    """Choose a target by the output for the unchanged inputs, once and for all.
+def _rows_of(part: Any, rows: Tensor) -> Any:
+    if not isinstance(part, Region):
+        return part
+    return Region(part.class_index, part.where[rows.to(part.where.device)])
 
-    ``"predicted"`` becomes each sample's class; a region becomes the mask that it is in ``scores``, so that what is
-    added up doesn't move when the input is changed. A function is the caller's, and is called on every output.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If the target doesn't fit the output.
-    """
-    if callable(target) and not isinstance(target, Region):
-        return Fixed(target, target(scores).ndim == 2)
-    chosen = select(scores, target)
-    found: Any = chosen.targets
+def _fix(selection: Selection, scores: Tensor) -> Fixed:
+    """A target as it was chosen from the output for the unchanged inputs."""
+    found: Any = selection.targets
     if isinstance(found, Region):
         found = Region(found.class_index, found.mask(scores))
     elif isinstance(found, tuple):
-        found = [Region(region.class_index, region.mask(scores)) for region in found]
-    elif chosen.many:
+        found = [Region(one.class_index, one.mask(scores)) if isinstance(one, Region) else one for one in found]
+    elif selection.many and isinstance(found, Tensor):
         found = found[0].tolist()
-    return Fixed(found, chosen.many)
-
-
-def _by_function(scores: Tensor, target: Callable[[Tensor], Tensor]) -> Tensor:
-    values = target(scores)
-    count = len(scores)
-    if not isinstance(values, Tensor) or values.ndim not in (1, 2) or len(values) != count or not values.numel():
-        found = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise ValueError(
-            f"a target function must return one scalar a sample, ({count},) or ({count}, T); found {found}"
-        )
-    return values if values.ndim == 2 else values[:, None]
+    return Fixed(found, selection.many, _scalars(selection))
 
 
 @dataclass(frozen=True)
@@ -102,14 +99,24 @@ class Scorer:
         Finds the scores in what the model returns.
     batch : int
         How many inputs go through the model at once.
+    target
+        What is looked at, see `camfast.Explainer`.
+    softmax : bool
+        Whether scores become softmax probabilities of the classes.
     """
 
     model: nn.Module
     output: Extract | None = None
     batch: int = 32
+    target: Any = "predicted"
+    softmax: bool = False
+    units: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", layers.unwrap(self.model))
+        target, units = named_units(self.model, self.target)
+        object.__setattr__(self, "target", target)
+        object.__setattr__(self, "units", units)
         if isinstance(self.batch, bool) or not isinstance(self.batch, int) or self.batch < 1:
             raise ValueError(f"batch must be a whole number of at least 1, found {self.batch!r}")
         unsteady = {type(m).__name__ for m in self.model.modules() if m.training and isinstance(m, _UNSTEADY)}
@@ -121,14 +128,38 @@ class Scorer:
                 stacklevel=4,
             )
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Scores for a batch that fits the model at once; the model may change the tensor that it is given."""
-        with torch.no_grad(), guards.model_untouched(self.model):
-            return plain(find_tensor(self.model(inputs), self.output, "the model", "output")).detach()
+    def __call__(self, inputs: Tensor) -> Output:
+        """Run a batch that fits the model at once; the model may change the tensor that it is given."""
+        recorder = Recorder((), CaptureOptions(), Form(detach=False, copy=True), self.units)
+        with torch.no_grad(), guards.model_untouched(self.model), recorder.alone(), recorder.attached(self.model):
+            scores = plain(find_tensor(self.model(inputs), self.output, "the model", "output")).detach()
+        if self.softmax:
+            if scores.ndim < 2:
+                raise ValueError(
+                    f"the model's output {tuple(scores.shape)} has no classes to take the softmax over: pass "
+                    "softmax=False"
+                )
+            scores = scores.softmax(1, dtype=torch.promote_types(scores.dtype, torch.float32))
+        return Output(scores, recorder.unit_layers())
 
-    def all(self, inputs: Tensor) -> Tensor:
-        """Scores for any number of inputs, in batches."""
-        return torch.cat([self(inputs[part].clone()) for part in self.parts(len(inputs))])
+    def fix(self, inputs: Tensor, *, single: bool = False) -> Fixed:
+        """Choose the target by the output for the unchanged inputs, once and for all.
+
+        ``"predicted"`` becomes each sample's class; a region becomes the mask that it is now, so that what is added up
+        doesn't move when the input is changed. A function is the caller's, and is called on every output.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the target doesn't fit the output, or is several and a single one is wanted.
+        """
+        runs = [self(inputs[part].clone()) for part in self.parts(len(inputs))]
+        scores = torch.cat([run.scores for run in runs])
+        units = {name: torch.cat([run.units[name] for run in runs]) for name in self.units}
+        fixed = _fix(select(scores, self.target, units), scores)
+        if fixed.many and single:
+            raise ValueError(f"target={self.target!r} gives several scalars a sample, and a map is of one: name it")
+        return fixed
 
     def parts(self, count: int) -> list[slice]:
         """The batches that so many inputs make."""
@@ -156,8 +187,7 @@ class Scorer:
         found = []
         for part in self.parts(len(rows)):
             numbers = torch.arange(part.start, part.stop, device=rows.device)
-            values = fixed.values(self(make(numbers)), rows[part])
-            found.append(values.to(map_dtype(values.dtype)))
+            found.append(fixed.values(self(make(numbers)), rows[part]))
             bar.update(part.stop - part.start)
         return torch.cat(found)
 

@@ -165,16 +165,16 @@ def confidence_change(
     maps = check_maps(maps, inputs)
     replacement = _replacement(baseline, preprocess, inputs)
     scorer = Scorer(model, output, batch)
-    order = torch.randperm(maps[0].numel(), generator=torch.Generator().manual_seed(seed)).to(maps.device)
+    order = masking.tie_order(maps[0].numel(), seed, maps.device)
     found = []
     with Bar(len(inputs), "confidence", shown=progress) as bar:
         for part in scorer.parts(len(inputs)):
             images, heat = inputs[part], maps[part]
-            full = _confidences(scorer(images.clone()))
+            full = _confidences(scorer(images.clone()).scores)
             classes = full.argmax(1, keepdim=True)
             masks, constant = masking.absolute(heat, scale) if mask == "absolute" else masking.top_half(heat, order)
             masks = masks[:, None].to(images.dtype)
-            masked = _confidences(scorer(images * masks + replacement[part] * (1 - masks)))
+            masked = _confidences(scorer(images * masks + replacement[part] * (1 - masks)).scores)
             found.append((full.gather(1, classes)[:, 0], masked.gather(1, classes)[:, 0], classes[:, 0], constant))
             bar.update(len(images))
     full, shown, classes, constant = (torch.cat(column) for column in zip(*found, strict=True))
