@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from camfast import guards, layers, ops
+from camfast import guards, layers, methods
 from camfast.errors import CaptureError
-from camfast.gradients import target_gradients
+from camfast.mapping import Recipe, Task, by_gradients
 from camfast.ops.forms import Centres, Gain, Upsample
 from camfast.recorder import CaptureOptions, Defeated, Extract, Form, Recorder, plain
+from camfast.targets import Selection
+from camfast.upsample import Upsampling
 
 
 class Captured:
@@ -43,6 +45,7 @@ class Captured:
         sigma: float | Sequence[float] | None = None,
         gain: Gain = "spray",
         centres: Centres | None = None,
+        centre: bool = False,
         backend: str | None = None,
     ) -> Tensor:
         """Explain one scalar a sample by the captured activation; the graph stays usable for the caller's own backward.
@@ -51,8 +54,8 @@ class Captured:
         ----------
         values
             y, (N,), or (N, T) for T targets, computed from the model's output: ``scores[:, 3]``.
-        method, relu, upsample, size, sigma, gain, centres, backend
-            See `camfast.cam`.
+        method, relu, upsample, size, sigma, gain, centres, centre, backend
+            See `Explainer`; ``"cam"`` needs a whole pass, and ``"eigencam"`` no graph of the values.
 
         Returns
         -------
@@ -66,21 +69,27 @@ class Captured:
         ValueError
             If an argument doesn't fit.
         """
+        if method == "cam":
+            raise ValueError(
+                "method='cam' takes its weights from a head and the scores of a whole pass: use camfast.cam, or "
+                "'gradcam' with relu=False, which gives the same map behind a global average pooling"
+            )
+        form = methods.get(method)
         activation = self.activations
-        columns = _columns(values)
+        upsample = upsample or ("linear" if size == "grid" and sigma is None else form.upsample)
+        recipe = Recipe(
+            method, form.relu if relu is None else relu, Upsampling(upsample, sigma, gain, centres), centre, backend
+        )
+        columns = _columns(values, graph=method not in methods.WITHOUT_GRADIENTS)
         reshape = self._recorder.options.reshape
-        parts = []
         with torch.inference_mode(False), torch.enable_grad():
             A = plain(activation if reshape is None else reshape(activation)).detach()
-            pixels = resolve_size(size, self._size, A)
-            for _, (G,) in target_gradients(columns, [activation], retain_graph=True):
-                G = plain(G if reshape is None else torch.stack([reshape(gradient) for gradient in G]))
-                part = ops.fused_cam(
-                    A, G, method, relu=relu, size=pixels, sigma=sigma, gain=gain, upsample=upsample, centres=centres,
-                    backend=backend,
-                )  # fmt: skip
-                parts.append(part)
-        maps = torch.cat(parts, dim=1)
+            task = Task(self._recorder.names[0], activation, A, recipe, resolve_size(size, self._size, A))
+            if method in methods.WITHOUT_GRADIENTS:
+                maps = task.of_activations(columns.shape[1], None).maps
+            else:
+                parts = by_gradients([task], Selection(columns, None, True), self._recorder.options, retain_graph=True)
+                maps = parts[task.name].maps
         return maps if values.ndim == 2 else maps[:, 0]
 
     def _note_size(self, module: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:  # noqa: ARG002
@@ -145,12 +154,12 @@ def capture(
         torch.set_grad_enabled(grad_mode)
 
 
-def _columns(values: Tensor) -> Tensor:
-    """Values (N,) or (N, T) as (N, T), in a graph."""
+def _columns(values: Tensor, *, graph: bool) -> Tensor:
+    """Values (N,) or (N, T) as (N, T), in a graph where that is asked for."""
     if not isinstance(values, Tensor) or values.ndim not in (1, 2):
         found = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(f"values must be one scalar a sample, a tensor (N,) or (N, T), found {found}")
-    if values.grad_fn is None:  # also of a view taken without gradients, which says that it requires grad
+    if graph and values.grad_fn is None:  # also of a view taken without gradients, which says that it requires grad
         raise CaptureError(
             "the values have no graph: compute them from the model's output inside the capture block, or with "
             "gradients enabled"

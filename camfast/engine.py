@@ -1,28 +1,25 @@
 """From a model and an input to maps: `cam` for one call, `Explainer` for many."""
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
-from camfast import layers, methods, ops
+from camfast import layers, methods
+from camfast.calibration import calibrated
 from camfast.capture import resolve_size, spatial_size
-from camfast.errors import TrainingModeWarning
 from camfast.explanation import Explanation, assemble
-from camfast.gradients import target_gradients
-from camfast.ops import FusedCam
-from camfast.ops.checks import check_out
+from camfast.guards import warn_of_training_mode as _warn_of_training_mode
+from camfast.linear_head import class_weights, head_weights
+from camfast.mapping import Recipe, Task, by_gradients, shaped
 from camfast.ops.forms import Centres, Gain, Upsample
 from camfast.passes import Pass, run
-from camfast.recorder import CaptureOptions, Extract, plain
-from camfast.targets import Target, select
+from camfast.recorder import CaptureOptions, Extract
+from camfast.targets import Target, classes_of, named_units, select
 from camfast.upsample import Upsampling
 
 Layer = str | nn.Module
-
-_UNSTEADY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
 class Explainer:
@@ -46,9 +43,18 @@ class Explainer:
     size
         Pixels along each spatial axis; None: the input's; ``"grid"``: no upsampling.
     sigma, gain, centres
-        The Gaussians, see `camfast.ops.gaussian_upsample`.
+        The Gaussians, see `camfast.ops.gaussian_upsample`. ``sigma="auto"`` measures each layer's effective receptive
+        field on the images ``calibration`` when it is first needed.
     fuse
-        For several layers: ``"mean"`` or ``"max"`` of their maps; None keeps them apart.
+        For several layers: ``"mean"`` or ``"max"`` of their maps; None keeps them apart. Raw maps are fused: a layer
+        of larger values, or of larger cells, whose sum grows with upsampling, outweighs the others. Where each should
+        count the same, leave them apart and divide each by its maximum first.
+    head
+        For ``"cam"``: the linear layer or 1×1 convolution behind the pooling; None: it is looked for.
+    centre
+        For ``"eigencam"`` and ``"eigengradcam"``: subtract each channel's mean first.
+    calibration
+        Images (N, C, *S_in) like those that will be explained, for ``sigma="auto"``; tens of them.
     backend
         See `camfast.backends`.
     call
@@ -83,10 +89,13 @@ class Explainer:
         relu: bool | None = None,
         upsample: Upsample | None = None,
         size: Sequence[int] | Literal["grid"] | None = None,
-        sigma: float | Sequence[float] | None = None,
+        sigma: float | Sequence[float] | Literal["auto"] | None = None,
         gain: Gain = "spray",
         centres: Centres | None = None,
         fuse: Literal["mean", "max"] | None = None,
+        head: Layer | None = None,
+        centre: bool = False,
+        calibration: Tensor | None = None,
         backend: str | None = None,
         call: int = -1,
         output: Extract | None = None,
@@ -103,9 +112,16 @@ class Explainer:
         self.method = method
         self.relu = form.relu if relu is None else relu
         self.size = size
+        if head is not None and method != "cam":
+            raise ValueError(f"head belongs to method='cam', found it with {method!r}")
+        if centre and method not in methods.COMPONENTS:
+            raise ValueError(f"centre belongs to {' and '.join(sorted(methods.COMPONENTS))}, found it with {method!r}")
+        self._head, self._centre = None if head is None else layers.find(self.model, head)[0], centre
+        self._calibration = calibrated(self.model, sigma, calibration)
         if size == "grid" and sigma is None:
             upsample = upsample or "linear"  # nothing is upsampled: the method's own Gaussians need no sigma here
-        self.upsampling = Upsampling(upsample or form.upsample, sigma, gain, centres)
+        known = 1.0 if self._calibration is not None else sigma  # stands in for what is measured later
+        self._upsampling = Upsampling(upsample or form.upsample, known, gain, centres)  # type: ignore[arg-type]
         if fuse not in (None, "mean", "max"):
             raise ValueError(f"fuse must be None, 'mean' or 'max', found {fuse!r}")
         if fuse is not None and size == "grid":
@@ -115,7 +131,15 @@ class Explainer:
         for name, function in (("output", output), ("layer_output", layer_output), ("reshape", reshape)):
             if function is not None and not callable(function):
                 raise TypeError(f"{name} must be a function of what it is given, found {function!r}")
-        self.options = CaptureOptions(call, output, layer_output, reshape, create_graph)
+        graph = create_graph or method not in methods.WITHOUT_GRADIENTS
+        self.options = CaptureOptions(call, output, layer_output, reshape, create_graph, graph)
+
+    @property
+    def upsampling(self) -> Upsampling:
+        """How the grid of the layer, the first of several, becomes a map; ``sigma="auto"`` is measured for it."""
+        if self._calibration is None:
+            return self._upsampling
+        return replace(self._upsampling, sigma=self._calibration.sigma(self._names[0]))
 
     def __call__(self, inputs: Any, target: Target = "predicted", out: Tensor | None = None) -> Explanation:
         """Explain a batch.
@@ -125,8 +149,9 @@ class Explainer:
         inputs
             What the model takes: a tensor (N, C, *S_in), a tuple of positional or a dict of keyword arguments.
         target
-            ``"predicted"``; a class; a LongTensor (N,) of one class a sample; ``"all"``, a list of classes or of
-            `camfast.Region`: several maps a sample from one pass; a function of the output that returns (N,) or (N, T).
+            ``"predicted"``; a class; a LongTensor (N,) of one class a sample; a `camfast.Region`; a `camfast.Unit`;
+            ``"all"``, or a list of classes, regions or units: several maps a sample from one pass; a function of the
+            output that returns (N,) or (N, T). ``"eigencam"`` gives the same map for each.
         out
             Tensor for the maps, float32 (float64 for float64), shaped like them; for a single layer.
 
@@ -146,61 +171,65 @@ class Explainer:
             raise ValueError("out= holds the maps of a single layer, without a graph: leave it out here")
         if self.model.training and not self.options.create_graph:
             _warn_of_training_mode(self.model)
+        named, units = named_units(self.model, target)
+        recipes = self._recipes(inputs)
         return run(
             self.model,
             inputs,
             self._names,
             self.options,
-            lambda found: self._explain(found, target, spatial_size(inputs), out),
+            lambda found: self._explain(found, named, recipes, spatial_size(inputs), out),
+            [name for name in units if name not in self._names],
         )
 
     def replace(self, **changes: Any) -> "Explainer":
         """Return an explainer like this one with some arguments changed."""
-        return Explainer(**{**self._arguments, **changes})
+        changed = Explainer(**{**self._arguments, **changes})
+        if not changes.keys() & {"model", "sigma", "calibration"}:
+            changed._calibration = self._calibration  # what was measured once is kept
+        return changed
+
+    def _recipes(self, inputs: Any) -> dict[str, Recipe]:
+        """How each layer's map is made; what has to be measured is, in a pass before the one explained."""
+        calibration = None if self.size == "grid" else self._calibration
+        size = None if isinstance(self.size, str) else self.size
+        recipes = {}
+        for name in self._names:
+            upsampling = self._upsampling
+            if calibration is not None:
+                upsampling = replace(upsampling, sigma=calibration.sigma(name, inputs, size))
+            recipes[name] = Recipe(self.method, self.relu, upsampling, self._centre, self.backend)
+        return recipes
 
     def _explain(
-        self, found: Pass, target: Target, input_size: tuple[int, ...] | None, out: Tensor | None
+        self,
+        found: Pass,
+        target: Target,
+        recipes: Mapping[str, Recipe],
+        input_size: tuple[int, ...] | None,
+        out: Tensor | None,
     ) -> Explanation:
-        selection = select(found.scores, target)
-        create_graph = self.options.create_graph
-        shaped = {name: self._shaped(name, tensor) for name, tensor in found.activations.items()}
-        sizes = {name: resolve_size(self.size, input_size, A) for name, A in shaped.items()}
+        selection = select(found.scores, target, {**found.units, **found.activations})
+        tasks = []
+        for name, activation in found.activations.items():
+            A = shaped(name, activation, self.options.reshape)
+            A = A if self.options.create_graph else A.detach()
+            tasks.append(Task(name, activation, A, recipes[name], resolve_size(self.size, input_size, A)))
         targets = selection.values.shape[1] if selection.many else None
-        parts: dict[str, FusedCam] = {}
-        if not create_graph:
-            shaped = {name: A.detach() for name, A in shaped.items()}
-            for name, A in shaped.items():
-                lead = (len(A),) if targets is None else (len(A), targets)
-                check_out(out, lead, tuple(sizes[name] or A.shape[2:]), (A,))
-                parts[name] = ops.allocate(A, self.method, sizes[name], targets=targets, maps=out)
-        pieces: dict[str, list[FusedCam]] = {name: [] for name in shaped}
-        gradients = target_gradients(
-            selection.values, list(found.activations.values()), retain_graph=create_graph, create_graph=create_graph
-        )
-        for part, by_layer in gradients:
-            for (name, A), raw in zip(shaped.items(), by_layer, strict=True):
-                G = plain(raw) if self.options.reshape is None else torch.stack([self._shaped(name, g) for g in raw])
-                whole = parts.get(name)
-                outputs = whole.targets(part) if whole is not None and selection.many else whole
-                piece = ops.fused_cam_parts(
-                    A, G if selection.many else G[0], self.method, relu=self.relu, size=sizes[name],
-                    upsample=self.upsampling.mode, sigma=self.upsampling.sigma, gain=self.upsampling.gain,
-                    centres=self.upsampling.centres, out=outputs, backend=self.backend,
-                )  # fmt: skip
-                pieces[name].append(piece)
-        if create_graph:
-            parts = {name: _joined(found) for name, found in pieces.items()}
+        for task in tasks:
+            task.check_out(out, targets)
+        if self.method == "cam":
+            classes = classes_of(selection)
+            parts = {}
+            for task in tasks:
+                head = head_weights(self.model, task.name, task.A, found.scores, self._head)
+                head = head if self.options.create_graph else head.detach()
+                parts[task.name] = task.of_weights(class_weights(head, classes, task.A), out)
+        elif self.method in methods.WITHOUT_GRADIENTS:
+            parts = {task.name: task.of_activations(targets, out) for task in tasks}
+        else:
+            parts = by_gradients(tasks, selection, self.options, out)
         return assemble(parts, found.scores, selection, fuse=self.fuse, single=self._single)
-
-    def _shaped(self, name: str, tensor: Tensor) -> Tensor:
-        """An activation or gradient as (N, C, *S)."""
-        shaped = plain(tensor if self.options.reshape is None else self.options.reshape(tensor))
-        if not 3 <= shaped.ndim <= 5:
-            raise ValueError(
-                f"the activation of layer {name!r} has the shape {tuple(shaped.shape)}, expected (N, C, *S) with one "
-                "to three spatial axes: choose an earlier layer, or pass reshape="
-            )
-        return shaped
 
 
 def cam(
@@ -213,11 +242,11 @@ def cam(
     relu: bool | None = None,
     upsample: Upsample | None = None,
     size: Sequence[int] | Literal["grid"] | None = None,
-    sigma: float | Sequence[float] | None = None,
+    sigma: float | Sequence[float] | Literal["auto"] | None = None,
     gain: Gain = "spray",
     centres: Centres | None = None,
     backend: str | None = None,
-    **capture_options: Any,
+    **options: Any,
 ) -> Tensor:
     """Map the places that made a model decide: one call of an `Explainer`.
 
@@ -227,8 +256,9 @@ def cam(
         See `Explainer`.
     inputs, target
         See `Explainer.__call__`.
-    capture_options
-        ``call``, ``output``, ``layer_output``, ``reshape``, ``create_graph`` of `Explainer`.
+    options
+        ``head``, ``centre``, ``calibration``, ``call``, ``output``, ``layer_output``, ``reshape``, ``create_graph`` of
+        `Explainer`.
 
     Returns
     -------
@@ -251,23 +281,10 @@ def cam(
     """
     explainer = Explainer(
         model, layer, method, relu=relu, upsample=upsample, size=size, sigma=sigma, gain=gain, centres=centres,
-        backend=backend, **capture_options,
+        backend=backend, **options,
     )  # fmt: skip
     maps: Tensor = explainer(inputs, target).maps
     return maps
-
-
-def _warn_of_training_mode(model: nn.Module) -> None:
-    unsteady = {
-        type(module).__name__ for module in model.modules() if module.training and isinstance(module, _UNSTEADY)
-    }
-    if unsteady:
-        warnings.warn(
-            f"the model is in training mode, where {' and '.join(sorted(unsteady))} make maps depend on chance or "
-            "on the rest of the batch: call model.eval() first",
-            TrainingModeWarning,
-            stacklevel=3,
-        )
 
 
 def _layer_names(model: nn.Module, layer: Layer | Sequence[Layer]) -> tuple[str, ...]:
@@ -279,16 +296,3 @@ def _layer_names(model: nn.Module, layer: Layer | Sequence[Layer]) -> tuple[str,
     if not names or len(set(names)) != len(names):
         raise ValueError(f"layer must name at least one layer, each once; found {names}")
     return names
-
-
-def _joined(pieces: list[FusedCam]) -> FusedCam:
-    """The parts of all targets, from those of some targets each."""
-    if len(pieces) == 1:
-        return pieces[0]
-    grid, maps, weights, flags = zip(*pieces, strict=True)
-    return FusedCam(torch.cat(grid, 1), torch.cat(maps, 1), _cat(weights), _cat(flags))
-
-
-def _cat(fields: tuple[Tensor | None, ...]) -> Tensor | None:
-    present = [field for field in fields if field is not None]
-    return torch.cat(present, dim=1) if present else None

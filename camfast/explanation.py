@@ -29,11 +29,12 @@ class Explanation:
     scores : Tensor
         The model's output, detached.
     targets : Any
-        What was explained: classes (N,) or (N, T), regions, or the caller's function.
+        What was explained: classes (N,) or (N, T), regions, units, or the caller's function.
     weights : Tensor or None *
-        Channel weights (N, C) or (N, T, C); None for methods without.
+        Channel weights (N, C) or (N, T, C), for ``eigengradcam`` those of G ⊙ A; None for methods without.
     residual : Tensor *
-        y − ΣL for each map, (N,) or (N, T), with the grid L as it stands in ``grid``.
+        y − ΣL for each map, (N,) or (N, T), with the grid L as it stands in ``grid`` and y the score, the region's sum
+        or the unit that was explained.
     empty : Tensor *
         Maps that are 0 everywhere, bool (N,) or (N, T).
     ill_conditioned : Tensor *

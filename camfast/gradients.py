@@ -14,9 +14,20 @@ _REENTRANT_HELP = (
     "torch.utils.checkpoint.checkpoint(..., use_reentrant=False), or switch checkpointing off for explanations"
 )
 
+_UNUSED = (
+    "the scores don't depend on the layer by a graph that can be followed: the layer is inside a re-entrant checkpoint "
+    "(use_reentrant=False helps), behind a detach, or has no part in this target, or layer_output= makes a tensor that "
+    "nothing follows"
+)
+
 
 def target_gradients(
-    values: Tensor, activations: Sequence[Tensor], *, retain_graph: bool = False, create_graph: bool = False
+    values: Tensor,
+    activations: Sequence[Tensor],
+    *,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+    unused: str | None = None,
 ) -> Iterator[tuple[slice, list[Tensor]]]:
     """Differentiate each target's scalars with respect to the activations.
 
@@ -30,6 +41,8 @@ def target_gradients(
         Whether the graph is kept for the caller's own use.
     create_graph
         Whether the gradients can themselves be differentiated.
+    unused
+        What is said where an activation has no part in the values; None: what may be the reasons.
 
     Yields
     ------
@@ -48,7 +61,7 @@ def target_gradients(
         part = slice(start, min(start + chunk, targets))
         keep = retain_graph or create_graph or part.stop < targets
         try:
-            gradients = _differentiate(values, activations, part, keep, create_graph)
+            gradients = _differentiate(values, activations, part, keep, create_graph, unused or _UNUSED)
         except CaptureError:
             raise
         except RuntimeError as error:
@@ -63,13 +76,13 @@ def target_gradients(
 
 
 def _differentiate(
-    values: Tensor, activations: Sequence[Tensor], part: slice, keep: bool, create_graph: bool
+    values: Tensor, activations: Sequence[Tensor], part: slice, keep: bool, create_graph: bool, unused: str
 ) -> list[Tensor]:
     if part.stop - part.start == 1:
         found = torch.autograd.grad(
             values[:, part.start].sum(), activations, retain_graph=keep, create_graph=create_graph, allow_unused=True
         )
-        return [gradient.unsqueeze(0) for gradient in _all_used(found)]
+        return [gradient.unsqueeze(0) for gradient in _all_used(found, unused)]
     one_hot = values.new_zeros(part.stop - part.start, *values.shape)
     one_hot.diagonal(offset=part.start, dim1=0, dim2=2).fill_(1)
     found = torch.autograd.grad(
@@ -81,16 +94,12 @@ def _differentiate(
         allow_unused=True,
         is_grads_batched=True,
     )
-    return _all_used(found)
+    return _all_used(found, unused)
 
 
-def _all_used(found: Sequence[Tensor | None]) -> list[Tensor]:
+def _all_used(found: Sequence[Tensor | None], unused: str) -> list[Tensor]:
     if any(gradient is None for gradient in found):
-        raise CaptureError(
-            "the scores don't depend on the layer by a graph that can be followed: the layer is inside a re-entrant "
-            "checkpoint (use_reentrant=False helps), behind a detach, or has no part in this target, or layer_output= "
-            "makes a tensor that nothing follows"
-        )
+        raise CaptureError(unused)
     return [gradient for gradient in found if gradient is not None]
 
 

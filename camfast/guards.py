@@ -1,6 +1,7 @@
 """What keeps a model as it was found while it is run for an explanation."""
 
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from camfast import layers
+from camfast.errors import TrainingModeWarning
+
+_UNSTEADY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
 @contextmanager
@@ -22,6 +26,20 @@ def model_untouched(model: nn.Module) -> Iterator[None]:
 def eager(modules: Iterable[nn.Module]) -> AbstractContextManager[None]:
     """Run those of a model's modules that are compiled by their Python code."""
     return _eager() if any(map(layers.is_compiled, modules)) else nullcontext()
+
+
+def warn_of_training_mode(model: nn.Module) -> None:
+    """Say that maps depend on chance or on the batch where they do; for the function that the caller calls."""
+    unsteady = {
+        type(module).__name__ for module in model.modules() if module.training and isinstance(module, _UNSTEADY)
+    }
+    if unsteady:
+        warnings.warn(
+            f"the model is in training mode, where {' and '.join(sorted(unsteady))} make maps depend on chance or "
+            "on the rest of the batch: call model.eval() first",
+            TrainingModeWarning,
+            stacklevel=3,
+        )
 
 
 class _BufferCopies:

@@ -27,10 +27,11 @@ _forms: "weakref.WeakKeyDictionary[nn.Module, Form]" = weakref.WeakKeyDictionary
 
 @dataclass(frozen=True)
 class Pass:
-    """One run of a model: its scores, and the activations that they depend on by a graph."""
+    """One run of a model: its scores, the activations that they depend on by a graph, and what layers of units gave."""
 
     scores: Tensor
     activations: Mapping[str, Tensor]
+    units: Mapping[str, Tensor]
 
 
 def run(
@@ -39,6 +40,7 @@ def run(
     names: Sequence[str],
     options: CaptureOptions,
     explain: Callable[[Pass], _Result],
+    units: Sequence[str] = (),
 ) -> _Result:
     """Run a model, and explain the scores while their graph is there.
 
@@ -54,6 +56,8 @@ def run(
         See `CaptureOptions`.
     explain
         What to do with the pass; called again where the pass has to be repeated.
+    units
+        Dotted names of layers that are looked at, and not explained.
 
     Raises
     ------
@@ -68,7 +72,7 @@ def run(
     while True:
         tried.add(form)
         try:
-            result = _attempt(form, model, inputs, names, options, explain)
+            result = _attempt(form, model, inputs, names, options, explain, units)
         except Defeated as defeat:
             if defeat.form in tried:
                 raise CaptureError(str(defeat)) from defeat.__cause__
@@ -86,23 +90,22 @@ def _attempt(
     names: Sequence[str],
     options: CaptureOptions,
     explain: Callable[[Pass], _Result],
+    units: Sequence[str],
 ) -> _Result:
     with torch.inference_mode(False), torch.enable_grad(), guards.model_untouched(model):
-        scores, activations = _forward(form, model, inputs, names, options)
+        found = _forward(form, model, inputs, Recorder(names, options, form, units))
         try:
-            return explain(Pass(scores, activations))
+            return explain(found)
         except CheckpointError as error:
             # the block around a frozen layer is run again without the hook that started its graph; without a graph
             # before the layer nothing is checkpointed, and nothing is lost either
-            if form.detach or not all(activation.is_leaf for activation in activations.values()):
+            if form.detach or not all(activation.is_leaf for activation in found.activations.values()):
                 raise
             raise Defeated(str(error), replace(form, detach=True)) from error
 
 
-def _forward(
-    form: Form, model: nn.Module, inputs: Any, names: Sequence[str], options: CaptureOptions
-) -> tuple[Tensor, dict[str, Tensor]]:
-    recorder = Recorder(names, options, form)
+def _forward(form: Form, model: nn.Module, inputs: Any, recorder: Recorder) -> Pass:
+    options = recorder.options
     positional, keywords = _arguments(inputs)
     with torch.set_grad_enabled(not form.detach), recorder.alone(), recorder.attached(model):
         try:
@@ -114,16 +117,18 @@ def _forward(
                 raise
             raise explained from error
         interrupted = recorder.graph_interrupted or not torch.is_grad_enabled()
-    activations = recorder.activations()
+    activations, units = recorder.activations(), recorder.unit_layers()
     scores = plain(find_tensor(result, options.output, "the model", "output"))
+    if not options.graph:
+        return Pass(scores, activations, units)
     if form.detach and (interrupted or not scores.requires_grad):
         raise Defeated("no graph leads from the layer to the scores", replace(form, detach=False))
     if not scores.requires_grad:
         raise CaptureError(
-            f"no gradient flows from the scores back to layer {', '.join(names)}: what follows it runs in the model's "
-            "own no_grad block, is detached, or is not differentiable"
+            f"no gradient flows from the scores back to layer {', '.join(recorder.names)}: what follows it runs in the "
+            "model's own no_grad block, is detached, or is not differentiable"
         )
-    return scores, activations
+    return Pass(scores, activations, units)
 
 
 def _explained(error: RuntimeError, form: Form) -> Exception | None:

@@ -34,6 +34,8 @@ class CaptureOptions:
         Brings activations and gradients, such as tokens (N, L, C), to (N, C, *S).
     create_graph
         Keep the whole graph, so that maps can stand in a training loss.
+    graph
+        Whether the scores must depend on the activations by a graph; methods of activations alone need none.
     """
 
     call: int = -1
@@ -41,6 +43,7 @@ class CaptureOptions:
     layer_output: Extract | None = None
     reshape: Callable[[Tensor], Tensor] | None = None
     create_graph: bool = False
+    graph: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,25 +62,36 @@ class Defeated(Exception):  # noqa: N818 (caught by the pass, which tries again)
         self.form = form
 
 
+_NEVER_REACHED = (
+    "layer {!r} was never reached when the model ran: it is not part of this forward pass, is a container whose parts "
+    "are called one by one, or runs in another thread or process"
+)
 _pass = threading.local()  # .recorder: the one whose pass runs in this thread
 
 
 @dataclass(eq=False)
 class Recorder:
-    """Hooks on some layers, for one run of a model in one thread."""
+    """Hooks on some layers, for one run of a model in one thread.
+
+    The layers ``names`` are explained; those of ``units`` are only looked at, in their last call.
+    """
 
     names: Sequence[str]
     options: CaptureOptions
     form: Form
+    units: Sequence[str] = ()
     owner: int = field(default_factory=threading.get_ident)
     calls: dict[str, int] = field(default_factory=dict)
     taken: dict[str, list[tuple[Tensor, int]]] = field(default_factory=dict)
+    seen: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
     graph_interrupted: bool = False
 
     @contextmanager
     def attached(self, model: nn.Module) -> Iterator[None]:
         """Hold the hooks on the layers, and on what encloses them, for the duration of a run."""
         with ExitStack() as stack:
+            for name in self.units:
+                stack.callback(find(model, name)[1].register_forward_hook(self._look(name)).remove)
             for name in self.names:
                 module = find(model, name)[1]
                 stack.callback(module.register_forward_hook(self._hook(name)).remove)
@@ -106,19 +120,39 @@ class Recorder:
         for name in self.names:
             ran = self.calls.get(name, 0)
             if ran == 0:
-                raise CaptureError(
-                    f"layer {name!r} was never reached when the model ran: it is not part of this forward pass, is a "
-                    "container whose parts are called one by one, or runs in another thread or process"
-                )
+                raise CaptureError(_NEVER_REACHED.format(name))
             if not -ran <= call < ran:
                 raise CaptureError(
                     f"layer {name!r} ran {ran} time{'s' * (ran > 1)}: there is no call={call}, give one from {-ran} "
                     f"to {ran - 1}"
                 )
-            found[name], version = self.taken[name][call if call < 0 else 0]
-            if found[name]._version != version:
-                raise Defeated(f"layer {name!r} is changed in place by what follows it", replace(self.form, copy=True))
+            found[name] = self._unchanged(name, *self.taken[name][call if call < 0 else 0])
         return found
+
+    def unit_layers(self) -> dict[str, Tensor]:
+        """What the layers of units returned, as the scores depend on it."""
+        found = {}
+        for name in self.units:
+            if name not in self.seen:
+                raise CaptureError(_NEVER_REACHED.format(name))
+            found[name] = plain(self._unchanged(name, *self.seen[name]))
+        return found
+
+    def _unchanged(self, name: str, tensor: Tensor, version: int) -> Tensor:
+        if _version(tensor) != version:
+            raise Defeated(f"layer {name!r} is changed in place by what follows it", replace(self.form, copy=True))
+        return tensor
+
+    def _look(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, args: Any, result: Any) -> None:  # noqa: ARG001 (torch's signature)
+            if self.listens() and not _is_recomputed():
+                extract = None if isinstance(result, Tensor) else self.options.layer_output
+                tensor = find_tensor(result, extract, f"layer {name!r}", "layer_output")
+                if self.form.copy or tensor.is_inference():
+                    tensor = tensor.clone()
+                self.seen[name] = tensor, _version(tensor)
+
+        return hook
 
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], Any]:
         def hook(module: nn.Module, args: Any, result: Any) -> Any:  # noqa: ARG001 (torch's signature)
@@ -127,17 +161,19 @@ class Recorder:
         return hook
 
     def _take(self, name: str, result: Any) -> Any:
-        recomputed = torch._C._current_graph_task_id() != -1  # a checkpoint runs its block again inside a backward
+        recomputed = _is_recomputed()
         call = self.calls.get(name, 0)
         if not recomputed:
             self.calls[name] = call + 1
             if self.options.call >= 0 and call != self.options.call:
                 return None
         tensor = find_tensor(result, self.options.layer_output, f"layer {name!r}", "layer_output")
-        if torch.is_inference_mode_enabled():
+        if torch.is_inference_mode_enabled() and self.options.graph:
             raise CaptureError(f"layer {name!r} runs inside an inference_mode block, which rules out gradients")
         only_the_last_counts = len(self.names) == 1 and self.options.call == -1
-        if not tensor.requires_grad or (self.form.detach and (only_the_last_counts or not self.taken)):
+        if not self.options.graph:
+            activation = tensor.clone() if self.form.copy or tensor.is_inference() else tensor
+        elif not tensor.requires_grad or (self.form.detach and (only_the_last_counts or not self.taken)):
             activation = tensor.detach()
             if activation.is_inference():
                 activation = activation.clone()
@@ -146,8 +182,10 @@ class Recorder:
         else:
             activation = tensor
         if not recomputed:
-            entry = (activation, activation._version)
+            entry = (activation, _version(activation))
             self.taken[name] = [entry] if self.options.call == -1 else [*self.taken.get(name, []), entry]
+        if not self.options.graph:
+            return None
         passed_on = activation.clone() if self.form.copy else activation
         return None if passed_on is tensor else self._put(name, result, tensor, passed_on)
 
@@ -165,11 +203,20 @@ class Recorder:
 
     def _keep_grad_mode(self, module: nn.Module, args: Any, result: Any) -> None:  # noqa: ARG002 (torch's signature)
         """Switch grad mode on again behind a block that put back the mode it found."""
-        if self.taken and self.listens() and not torch.is_grad_enabled():
+        if self.taken and self.options.graph and self.listens() and not torch.is_grad_enabled():
             floats = (leaf for leaf in leaves(result) if isinstance(leaf, Tensor) and leaf.is_floating_point())
             if not all(leaf.requires_grad for leaf in floats):
                 self.graph_interrupted = True  # the block went on without a graph behind the layer
             torch.set_grad_enabled(True)
+
+
+def _is_recomputed() -> bool:
+    """Whether a checkpoint runs its block again, inside a backward."""
+    return torch._C._current_graph_task_id() != -1
+
+
+def _version(tensor: Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
 
 
 def find_tensor(result: Any, extract: Extract | None, who: str, argument: str) -> Tensor:

@@ -1,16 +1,69 @@
 """What is explained: one scalar a sample for each target, chosen from a model's output."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from camfast import layers
 from camfast.regions import Region
 
-Target = int | str | Tensor | Sequence["int | Region"] | Region | Callable[[Tensor], Tensor]
+
+@dataclass(frozen=True)
+class Unit:
+    """A target: one unit of another layer, y[n] = F[n, index] with F what that layer returns in the same pass.
+
+    Attributes
+    ----------
+    layer : str or torch.nn.Module
+        Dotted name or module of the layer that the unit belongs to; it runs behind the explained one.
+    index : int or tuple of int
+        The entry of a vector of features (N, K); or (channel, *position) in features (N, K, *S). Where the layer runs
+        several times, its last call counts.
+
+    Examples
+    --------
+    >>> from torch.nn import Conv1d, Flatten, Linear, ReLU, Sequential
+    >>> model = Sequential(Conv1d(1, 2, 3), Conv1d(2, 3, 3), ReLU(), Flatten(), Linear(12, 5))
+    >>> units = [camfast.Unit("2", (0, 1)), camfast.Unit("2", (2, 3))]
+    >>> camfast.cam(model, torch.ones(1, 1, 8), "0", units).shape
+    torch.Size([1, 2, 8])
+    """
+
+    layer: str | nn.Module
+    index: int | tuple[int, ...]
+
+    def value(self, features: Tensor) -> Tensor:
+        """The unit of each sample, (N,), from the features (N, K) or (N, K, *S) of its layer.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the index doesn't fit the features.
+        """
+        sizes = tuple(features.shape[1:])
+        places: tuple[Any, ...] = tuple(self.index) if isinstance(self.index, Sequence) else (self.index,)
+        wanted = "an int" if len(sizes) == 1 else f"a tuple of {len(sizes)} ints, (channel, *position)"
+        if any(isinstance(place, bool) or not hasattr(place, "__index__") for place in places):
+            raise TypeError(f"the index of a Unit must be an int or a tuple of ints, found {self.index!r}")
+        if len(places) != len(sizes):
+            raise ValueError(
+                f"Unit({self.layer!r}, {self.index!r}): the layer returns {tuple(features.shape)}, whose units are "
+                f"named by {wanted}"
+            )
+        entries = [index(place) for place in places]
+        if not all(0 <= entry < extent for entry, extent in zip(entries, sizes, strict=True)):
+            raise ValueError(
+                f"Unit({self.layer!r}, {self.index!r}) is out of range: the layer returns {tuple(features.shape)}"
+            )
+        where: tuple[Any, ...] = (slice(None), *entries)
+        return features[where]
+
+
+Target = int | str | Tensor | Sequence["int | Region | Unit"] | Region | Unit | Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -22,7 +75,7 @@ class Selection:
     values : Tensor
         y, (N, T), in the graph of the output.
     targets : Tensor or tuple
-        What was chosen: classes (N,) or (N, T), regions, or the caller's function.
+        What was chosen: classes (N,) or (N, T), regions, units, or the caller's function.
     many : bool
         Whether results have an axis of targets.
     """
@@ -32,7 +85,24 @@ class Selection:
     many: bool
 
 
-def select(scores: Tensor, target: Target) -> Selection:
+def named_units(model: nn.Module, target: Target) -> tuple[Target, tuple[str, ...]]:
+    """A target whose units name their layers, and the dotted names of those layers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the model has no such layer.
+    """
+    if isinstance(target, Unit):
+        name = layers.find(model, target.layer)[0]
+        return Unit(name, target.index), (name,)
+    if not isinstance(target, Sequence) or isinstance(target, str) or not any(isinstance(t, Unit) for t in target):
+        return target, ()
+    named: list[Any] = [named_units(model, one)[0] for one in target]
+    return named, tuple(dict.fromkeys(str(one.layer) for one in named if isinstance(one, Unit)))
+
+
+def select(scores: Tensor, target: Target, units: Mapping[str, Tensor] | None = None) -> Selection:
     """Choose the scalars that are explained.
 
     Parameters
@@ -41,20 +111,23 @@ def select(scores: Tensor, target: Target) -> Selection:
         The model's output before softmax: (N, C), (N,) for a single score, or (N, C, *S) for segmentation.
     target
         ``"predicted"``: each sample's class of the largest score; an int; a LongTensor (N,) of one class a sample;
-        ``"all"``, or a list of ints or of regions: several targets; a `Region`; a function of the output that returns
-        (N,) or (N, T).
+        ``"all"``, or a list of ints, of regions or of units: several targets; a `Region`; a `Unit`; a function of the
+        output that returns (N,) or (N, T).
+    units
+        What the layers of units returned, by name; `named_units` says which are needed.
 
     Raises
     ------
     TypeError, ValueError
         If the target doesn't fit the output; the message says what would.
     """
-    if callable(target) and not isinstance(target, Region):
+    if callable(target):
         return _by_function(scores, target)
-    regions = _as_regions(target)
-    if regions is not None:
-        values = torch.stack([region.total(scores) for region in regions], dim=1)
-        return Selection(values, target if isinstance(target, Region) else regions, not isinstance(target, Region))
+    places = _as_places(target)
+    if places is not None:
+        values = torch.stack([_total(place, scores, units or {}) for place in places], dim=1)
+        many = not isinstance(target, Region | Unit)
+        return Selection(values, places if many else target, many)
     if scores.ndim == 1:
         scores = scores[:, None]
     if scores.ndim > 2:
@@ -68,6 +141,24 @@ def select(scores: Tensor, target: Target) -> Selection:
         )
     classes, many = _classes(scores, target)
     return Selection(scores.gather(1, classes), classes if many else classes[:, 0], many)
+
+
+def classes_of(selection: Selection) -> Tensor:
+    """The classes, (N,) or (N, T), of a selection for a method that knows nothing else.
+
+    Raises
+    ------
+    ValueError
+        If something else was chosen.
+    """
+    if not isinstance(selection.targets, Tensor):
+        first = selection.targets[0] if isinstance(selection.targets, tuple) else selection.targets
+        kind = type(first).__name__
+        raise ValueError(
+            f"method='cam' explains class scores by the weights of a linear layer, found a target of type {kind}: give "
+            "classes, or use gradcam or hirescam"
+        )
+    return selection.targets
 
 
 def _classes(scores: Tensor, target: Any) -> tuple[Tensor, bool]:
@@ -115,14 +206,30 @@ def _one_class_a_sample(target: Tensor, samples: int, count: int) -> Tensor:
     return target.long().clone()  # autograd refuses to keep a tensor made under inference_mode
 
 
-def _as_regions(target: Any) -> tuple[Region, ...] | None:
-    if isinstance(target, Region):
+def _as_places(target: Any) -> tuple[Region | Unit, ...] | None:
+    """The regions or units of a target, None where it has none."""
+    if isinstance(target, Region | Unit):
         return (target,)
-    if not isinstance(target, Sequence) or isinstance(target, str) or not any(isinstance(t, Region) for t in target):
+    if not isinstance(target, Sequence) or isinstance(target, str):
         return None
-    if not all(isinstance(t, Region) for t in target):
-        raise TypeError("a list of targets must hold classes only or regions only")
+    kinds = {kind for kind in (Region, Unit) for one in target if isinstance(one, kind)}
+    if not kinds:
+        return None
+    if len(kinds) > 1 or not all(isinstance(one, Region | Unit) for one in target):
+        raise TypeError("a list of targets must hold classes only, regions only or units only")
     return tuple(target)
+
+
+def _total(place: Region | Unit, scores: Tensor, units: Mapping[str, Tensor]) -> Tensor:
+    if isinstance(place, Region):
+        return place.total(scores)
+    value = place.value(units[str(place.layer)])
+    if scores.requires_grad and not value.requires_grad:
+        raise ValueError(
+            f"Unit({place.layer!r}, {place.index!r}) doesn't depend on the explained layer, which runs behind it or "
+            "beside it: explain a layer in front of the unit's"
+        )
+    return value
 
 
 def _is_flat(values: Tensor) -> bool:
@@ -137,7 +244,7 @@ def _by_function(scores: Tensor, target: Callable[[Tensor], Tensor]) -> Selectio
             f"a target function must return one scalar a sample, ({scores.shape[0]},) or ({scores.shape[0]}, T); "
             f"found {found}"
         )
-    if not values.requires_grad:
+    if scores.requires_grad and not values.requires_grad:
         raise ValueError("the target function returned values without a graph: compute them from the scores by torch")
     many = values.ndim == 2
     return Selection(values if many else values[:, None], target, many)

@@ -47,7 +47,7 @@ class Upsampling:
         if isinstance(self.sigma, str):
             raise ValueError(
                 f"sigma must be in pixels, one number or one a spatial axis, found {self.sigma!r}: "
-                "camfast.effective_receptive_field measures it"
+                "camfast.effective_receptive_field measures it, as sigma='auto' of an Explainer with calibration= does"
             )
 
     def apply(

@@ -48,6 +48,8 @@ def combine(A: Tensor, G: Tensor, method: str) -> Tensor:
 
 
 def _sample(A: Tensor, G: Tensor, method: str) -> Tensor:
+    if method in ("eigencam", "eigengradcam"):
+        return component(A if method == "eigencam" else G * A)
     L = torch.zeros_like(A[0])
     for a, g in zip(A, G, strict=True):
         if method in ("hirescam", "extended"):
@@ -59,6 +61,18 @@ def _sample(A: Tensor, G: Tensor, method: str) -> Tensor:
         else:
             L = L + _weight(a, g, method) * a
     return L
+
+
+def component(features: Tensor, *, centre: bool = False) -> Tensor:
+    """M·v with v the first right singular vector of the Z×K matrix M, of features (K, *S) of one sample."""
+    M = features.double().flatten(1).T
+    if centre:
+        M = M - M.mean(0)
+    L = M @ torch.linalg.svd(M, full_matrices=False).Vh[0]
+    total = M.sum(1)
+    correlation = torch.corrcoef(torch.stack([L, total]))[0, 1] if len(L) > 1 else torch.tensor(0.0)
+    sign = correlation if correlation.abs() > 1e-9 else L[L.abs().argmax()]  # NaN: one of the two is constant
+    return (-L if sign < 0 else L).reshape(features.shape[1:])
 
 
 def _weight(a: Tensor, g: Tensor, method: str) -> Tensor:

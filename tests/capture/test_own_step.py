@@ -155,7 +155,7 @@ def test_the_map_has_the_inputs_size_and_the_options_of_cam() -> None:
     assert captured.activations.shape == (2, 4, 4, 4)
 
 
-@pytest.mark.parametrize("method", camfast.methods())
+@pytest.mark.parametrize("method", [name for name in camfast.methods() if name != "cam"])
 @pytest.mark.parametrize("size", ["grid", None])
 def test_the_gradient_of_a_loss_on_the_map(method: str, size: str | None) -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 2), nn.Softplus(), nn.Flatten(), nn.Linear(8, 3), nn.Tanh()).double()

@@ -1,0 +1,200 @@
+"""From a layer's activations and gradients to its map, whichever way a method takes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from camfast import ops
+from camfast.components import first_component
+from camfast.gradients import target_gradients
+from camfast.methods import COMPONENTS
+from camfast.ops import FusedCam
+from camfast.ops.checks import check_out
+from camfast.ops.forms import map_dtype
+from camfast.recorder import CaptureOptions, plain
+from camfast.targets import Selection, Unit
+from camfast.upsample import Upsampling
+
+Size = Sequence[int] | None
+Reshape = Callable[[Tensor], Tensor] | None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one layer's map is made.
+
+    Attributes
+    ----------
+    method : str
+        A name of `camfast.methods`.
+    relu : bool
+        Whether negative values of the grid are set to 0.
+    upsampling : Upsampling
+        From the grid to pixels.
+    centre : bool
+        Whether channels' means are subtracted before a singular vector is sought.
+    backend : str, optional
+        The kernels.
+    """
+
+    method: str
+    relu: bool
+    upsampling: Upsampling
+    centre: bool = False
+    backend: str | None = None
+
+    def of_gradients(self, A: Tensor, G: Tensor, size: Size, out: FusedCam | None = None) -> FusedCam:
+        """The map of activations (N, C, *S) with gradients (N, C, *S), or (T, N, C, *S) for T targets."""
+        if self.method in COMPONENTS:
+            product = G.to(map_dtype(G.dtype)) * A
+            return self._of_features(product.transpose(0, 1) if G.ndim > A.ndim else product, A, size, out)
+        up = self.upsampling
+        return ops.fused_cam_parts(
+            A, G, self.method, relu=self.relu, size=size, upsample=up.mode, sigma=up.sigma, gain=up.gain,
+            centres=up.centres, out=out, backend=self.backend,
+        )  # fmt: skip
+
+    def of_activations(self, A: Tensor, size: Size, targets: int | None, out: Tensor | None = None) -> FusedCam:
+        """The map of activations alone, the same for each target."""
+        if targets is None:
+            return self._of_features(A, A, size, _into(A, size, None, out))
+        once = self._of_features(A, A, size, None)
+        each = [part.unsqueeze(1).expand(-1, targets, *part.shape[1:]) for part in once if part is not None]
+        grid, maps, weights = each
+        return FusedCam(grid, maps if out is None else out.copy_(maps), weights, None)
+
+    def of_weights(self, A: Tensor, weights: Tensor, size: Size, out: Tensor | None = None) -> FusedCam:
+        """The map of activations with given channel weights, (N, C) or (N, T, C)."""
+        grid = ops.weighted_sum(A, weights, relu=self.relu, out=out if size is None else None, backend=self.backend)
+        maps = grid if size is None else self.upsampling.apply(grid, size, out=out, backend=self.backend)
+        return FusedCam(grid, maps, weights, None)
+
+    def allocate(self, A: Tensor, size: Size, targets: int | None, maps: Tensor | None) -> FusedCam:
+        """What `of_gradients` writes into, for all targets."""
+        if self.method in COMPONENTS:
+            return _into(A, size, targets, maps)
+        return ops.allocate(A, self.method, size, targets=targets, maps=maps)
+
+    def _of_features(self, features: Tensor, A: Tensor, size: Size, out: FusedCam | None) -> FusedCam:
+        """The map of features (N, [T,] C, *S) along their first component."""
+        lead = features.ndim - A.ndim + 1
+        flat, weights = first_component(features.flatten(lead + 1), centre=self.centre)
+        grid = flat.reshape(*flat.shape[:-1], *A.shape[2:])
+        grid = grid.relu() if self.relu else grid
+        if out is not None and out.weights is not None:
+            grid, weights = out.grid.copy_(grid), out.weights.copy_(weights)
+        if size is None:
+            return FusedCam(grid, grid, weights, None)
+        maps = self.upsampling.apply(grid, size, out=None if out is None else out.maps, backend=self.backend)
+        return FusedCam(grid, maps, weights, None)
+
+
+def _into(A: Tensor, size: Size, targets: int | None, maps: Tensor | None) -> FusedCam:
+    """Empty parts of a map along a component."""
+    lead = (len(A),) if targets is None else (len(A), targets)
+    dtype = map_dtype(A.dtype)
+    if maps is None:
+        maps = A.new_empty((*lead, *(A.shape[2:] if size is None else size)), dtype=dtype)
+    grid = maps if size is None else A.new_empty((*lead, *A.shape[2:]), dtype=dtype)
+    return FusedCam(grid, maps, A.new_empty((*lead, A.shape[1]), dtype=dtype), None)
+
+
+def shaped(name: str, tensor: Tensor, reshape: Reshape) -> Tensor:
+    """A layer's activation or gradient as (N, C, *S).
+
+    Raises
+    ------
+    ValueError
+        If it has other axes.
+    """
+    result = plain(tensor if reshape is None else reshape(tensor))
+    if not 3 <= result.ndim <= 5:
+        raise ValueError(
+            f"the activation of layer {name!r} has the shape {tuple(result.shape)}, expected (N, C, *S) with one "
+            "to three spatial axes: choose an earlier layer, or pass reshape="
+        )
+    return result
+
+
+@dataclass(frozen=True)
+class Task:
+    """One layer of a pass: its activation as the scores depend on it, the same as A (N, C, *S), and how to map it."""
+
+    name: str
+    activation: Tensor
+    A: Tensor
+    recipe: Recipe
+    size: Size
+
+    def check_out(self, out: Tensor | None, targets: int | None) -> None:
+        """Check the caller's tensor for the maps."""
+        lead = (len(self.A),) if targets is None else (len(self.A), targets)
+        check_out(out, lead, tuple(self.size or self.A.shape[2:]), (self.A,))
+
+    def of_activations(self, targets: int | None, out: Tensor | None) -> FusedCam:
+        """The layer's map without gradients."""
+        return self.recipe.of_activations(self.A, self.size, targets, out)
+
+    def of_weights(self, weights: Tensor, out: Tensor | None) -> FusedCam:
+        """The layer's map by given channel weights."""
+        return self.recipe.of_weights(self.A, weights, self.size, out)
+
+
+def by_gradients(
+    tasks: Sequence[Task],
+    selection: Selection,
+    options: CaptureOptions,
+    out: Tensor | None = None,
+    *,
+    retain_graph: bool = False,
+) -> dict[str, FusedCam]:
+    """The parts of each layer's maps, differentiated for some of the targets at a time."""
+    many, create_graph = selection.many, options.create_graph
+    targets = selection.values.shape[1] if many else None
+    whole = [None if create_graph else task.recipe.allocate(task.A, task.size, targets, out) for task in tasks]
+    pieces: list[list[FusedCam]] = [[] for _ in tasks]
+    gradients = target_gradients(
+        selection.values,
+        [task.activation for task in tasks],
+        retain_graph=retain_graph or create_graph,
+        create_graph=create_graph,
+        unused=_unused(tasks, selection),
+    )
+    for part, by_layer in gradients:
+        for task, found, target, raw in zip(tasks, pieces, whole, by_layer, strict=True):
+            G = plain(raw) if options.reshape is None else torch.stack([_reshaped(task, g, options) for g in raw])
+            into = target.targets(part) if target is not None and many else target
+            found.append(task.recipe.of_gradients(task.A, G if many else G[0], task.size, into))
+    parts = [_joined(found) if target is None else target for found, target in zip(pieces, whole, strict=True)]
+    return {task.name: part for task, part in zip(tasks, parts, strict=True)}
+
+
+def _reshaped(task: Task, gradient: Tensor, options: CaptureOptions) -> Tensor:
+    return shaped(task.name, gradient, options.reshape)
+
+
+def _unused(tasks: Sequence[Task], selection: Selection) -> str | None:
+    """What is said where a target doesn't depend on a layer, if more is known than that."""
+    first = selection.targets[0] if isinstance(selection.targets, tuple) else selection.targets
+    if not isinstance(first, Unit):
+        return None
+    names = " or ".join(repr(task.name) for task in tasks)
+    return (
+        f"a unit of layer {first.layer!r} doesn't depend on layer {names}, which runs behind it or beside it: explain "
+        "a layer in front of the unit's"
+    )
+
+
+def _joined(pieces: Sequence[FusedCam]) -> FusedCam:
+    """The parts of all targets, from those of some targets each."""
+    if len(pieces) == 1:
+        return pieces[0]
+    grid, maps, weights, flags = zip(*pieces, strict=True)
+    return FusedCam(torch.cat(grid, 1), torch.cat(maps, 1), _cat(weights), _cat(flags))
+
+
+def _cat(fields: Sequence[Tensor | None]) -> Tensor | None:
+    present = [field for field in fields if field is not None]
+    return torch.cat(present, dim=1) if present else None
