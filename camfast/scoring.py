@@ -270,3 +270,10 @@ def check_maps(maps: Any, inputs: Tensor) -> Tensor:
             "explain one target, without size="
         )
     return maps.detach().to(inputs.device)
+
+
+def derived_seed(seed: int, *places: int) -> int:
+    """A seed of its own for each place, unlike the small numbers that people start from."""
+    for place in places:
+        seed = (seed * 6_364_136_223_846_793_005 + place + 1_442_695_040_888_963_407) % 2**63
+    return seed

@@ -1,7 +1,7 @@
 """What a region's score loses with the voxels that a map names, against voxels drawn at random."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from camfast import baselines
 from camfast.metrics import masking
 from camfast.recorder import Extract
-from camfast.scoring import Bar, Scorer, check_inputs, check_maps
+from camfast.scoring import Bar, Scorer, check_inputs, check_maps, derived_seed
 from camfast.targets import Target
 
 
@@ -158,7 +158,7 @@ def region_drop(
             if draw == 0:
                 taken = places[sample] < voxels
             else:
-                drawn = masking.tie_order(pixels, _seed(seed, sample, draw), inputs.device)
+                drawn = masking.tie_order(pixels, derived_seed(seed, sample, draw), inputs.device)
                 taken = torch.zeros(pixels, dtype=torch.bool, device=inputs.device)
                 taken[drawn[:voxels]] = True
             changed.append(torch.where(taken.reshape(1, *spatial), replacement[sample], inputs[sample]))
@@ -172,10 +172,3 @@ def region_drop(
     return RegionDrop(
         fixed.reference[:, 0].double(), by_map, values[:, 1:], voxels, float(share), baselines.describe(baseline)
     )
-
-
-def _seed(seed: int, *places: Any) -> int:
-    """Another seed for each place, the same whatever the batch."""
-    for place in places:
-        seed = (seed * 1_000_003 + place + 1) % 2**63
-    return seed
