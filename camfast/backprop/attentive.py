@@ -128,7 +128,7 @@ def attentive_response(
         values = torch.full((samples, *size), -torch.inf, dtype=dtype, device=device)
         unit = torch.zeros((samples, *size), dtype=torch.int32, device=device)
         maps = torch.empty((samples, units, *size), dtype=dtype, device=device) if per_unit else None
-        with obeyed([A], run.source, rule):
+        with obeyed([A], run.source, rule, wanted=False):
             for place, response in enumerate(_responses(run, A, z, strongest, reduce, name)):
                 ops.running_max(values, unit, response, strongest[:, place], out=(values, unit))
                 if maps is not None:

@@ -33,7 +33,7 @@ def check(rule: str) -> None:
         raise ValueError(f"rule must be one of {', '.join(RULES)}; found {rule!r}")
 
 
-def obeyed(made: Sequence[Tensor], source: Tensor, rule: Rule) -> AbstractContextManager[None]:
+def obeyed(made: Sequence[Tensor], source: Tensor, rule: Rule, *, wanted: bool = True) -> AbstractContextManager[None]:
     """Have gradients obey a rule at every activation function between a tensor and what a model made of it.
 
     With x the input of an activation function, g the gradient that comes back to it and f' its own derivative, it
@@ -53,6 +53,8 @@ def obeyed(made: Sequence[Tensor], source: Tensor, rule: Rule) -> AbstractContex
         The leaf that it is differentiated with respect to.
     rule
         A name of the table.
+    wanted
+        Whether a way without any activation is worth a warning: it isn't from the first layer of a model.
 
     Returns
     -------
@@ -63,14 +65,14 @@ def obeyed(made: Sequence[Tensor], source: Tensor, rule: Rule) -> AbstractContex
     -----
     ActivationRuleWarning
         Once, if an activation other than ReLU is met, for which the rule is camfast's own reading; if a function whose
-        inside can't be seen is met; or if there is no ReLU at all.
+        inside can't be seen is met; or if there is no activation at all where one is wanted.
     """
     if rule == "saliency":
         return nullcontext()
     nodes = _between(made, source)
     activations = [found for node in nodes if (found := recognise(node)) is not None]
     if nodes:
-        _warn(rule, activations, nodes)
+        _warn(rule, activations, nodes, wanted)
     return _held(activations, rule)
 
 
@@ -128,11 +130,11 @@ def _between(made: Sequence[Tensor], source: Tensor) -> list[Node]:
     return [node for node in users if node in leading]
 
 
-def _warn(rule: Rule, activations: Sequence[Activation], nodes: Sequence[Node]) -> None:
+def _warn(rule: Rule, activations: Sequence[Activation], nodes: Sequence[Node], wanted: bool) -> None:
     others = sorted({found.label for found in activations if not found.is_relu})
     hidden = sorted(set(filter(None, map(unseen, nodes))))
     said = []
-    if not activations:
+    if not activations and wanted:
         counted = Counter(name for node in nodes if (name := name_of(node)) != "AccumulateGrad")
         found = ", ".join(f"{name} ({count})" for name, count in counted.most_common(_SHOWN)) or "no operation"
         said.append(f"no ReLU and no like activation was met, so this is the plain gradient; the graph has: {found}")

@@ -78,7 +78,7 @@ def project(
         place = _place(unit, name, z)
         start = torch.zeros_like(z)
         start[place] = z[place]
-        with obeyed([A], run.source, rule):
+        with obeyed([A], run.source, rule, wanted=False):
             return pulled_back(A, start, run.source, name).to(map_dtype(run.source.dtype))
 
 

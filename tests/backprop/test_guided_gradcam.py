@@ -1,0 +1,58 @@
+"""Guided Grad-CAM: the product of two maps that are tested on their own, each with any method and target."""
+
+import pytest
+import torch
+
+import camfast
+from tests import oracle
+from tests.backprop import reference
+from tests.backprop.test_saliency import EXACT
+from tests.oracle import relative_error
+
+FINE = [name for name in camfast.methods() if name not in ("extended", "cam")]
+
+
+def _by_hand(model: torch.nn.Sequential, x: torch.Tensor, class_index: int, method: str) -> torch.Tensor:
+    grid = oracle.grid(model, x, "7", class_index, method).relu()
+    mode = {3: "linear", 4: "bilinear", 5: "trilinear"}[x.ndim]
+    coarse = torch.nn.functional.interpolate(grid[:, None].detach(), x.shape[2:], mode=mode, align_corners=False)
+    return reference.of_class(model, x, class_index, "guided") * coarse
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("method", ["gradcam", "hirescam", "respond", "layercam"])
+def test_by_hand(method: str, rank: int) -> None:
+    model, x = reference.vgg_like(rank), reference.image(rank)
+    found = camfast.guided_gradcam(model, x, "7", 3, method=method)
+    assert relative_error(found, _by_hand(model, x, 3, method)) < EXACT
+    classes = camfast.guided_gradcam(model, x, "7", "all", method=method)
+    assert classes.shape == (len(x), reference.CLASSES, *x.shape[1:])
+    assert relative_error(classes[:, 3], found) < EXACT
+
+
+@pytest.mark.parametrize("method", FINE)
+def test_any_method(method: str) -> None:
+    model, x = reference.vgg_like(2), reference.image(2)
+    coarse = camfast.cam(model, x, "8", [1, 4], method=method, relu=True)
+    expected = camfast.guided_backprop(model, x, [1, 4]) * coarse[:, :, None]
+    assert relative_error(camfast.guided_gradcam(model, x, "8", [1, 4], method=method), expected) < EXACT
+
+
+def test_targets() -> None:
+    model, x = reference.vgg_like(2), reference.image(2)
+    classes = model(x).argmax(1)
+    predicted = camfast.guided_gradcam(model, x, "7")
+    assert relative_error(predicted, camfast.guided_gradcam(model, x, "7", classes)) < EXACT
+    by_function = camfast.guided_gradcam(model, x, "7", lambda scores: scores[:, 1:3])
+    assert relative_error(by_function, camfast.guided_gradcam(model, x, "7", [1, 2])) < EXACT
+
+
+def test_options_of_the_coarse_map() -> None:
+    model, x = reference.vgg_like(2), reference.image(2)
+    coarse = camfast.cam(model, x, "7", 1, method="extended", relu=True, sigma=3.0)
+    expected = camfast.guided_backprop(model, x, 1) * coarse[:, None]
+    assert relative_error(camfast.guided_gradcam(model, x, "7", 1, method="extended", sigma=3.0), expected) < EXACT
+    with pytest.raises(TypeError, match="guided_gradcam sets relu and size itself: leave it out"):
+        camfast.guided_gradcam(model, x, "7", 1, relu=False, size="grid")
+    with pytest.raises(ValueError, match="method must be one of"):
+        camfast.guided_gradcam(model, x, "7", 1, method="guided")
