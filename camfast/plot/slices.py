@@ -9,6 +9,7 @@ from camfast.errors import InputError
 from camfast.plot.colors import color_bar, colors_of
 from camfast.plot.image import as_array, draw_image, stretch_of
 from camfast.plot.markers import Markers, draw_circles, draw_scale_bar, legend_of
+from camfast.plot.planes import plane_of
 from camfast.plot.style import new_figure
 
 
@@ -64,9 +65,9 @@ def slices(
         raise InputError(f"the volume has the shape {shape}{found}, expected (z, y, x), the same for both")
     at = [n // 2 for n in shape] if centre is None else [int(n) for n in centre]
     depth, height, width = shape
-    cuts = [as_array(_plane(volume, axis, at[axis])) for axis in range(3)]
+    cuts = [as_array(plane_of(volume, axis, at[axis])) for axis in range(3)]
     density = stretch_of(np.concatenate([cut.ravel() for cut in cuts]))
-    heats = [] if cam is None else [as_array(_plane(cam, axis, at[axis])) for axis in range(3)]
+    heats = [] if cam is None else [as_array(plane_of(cam, axis, at[axis])) for axis in range(3)]
     if heats and limit is None:
         limit = float(np.nanpercentile(np.abs(np.concatenate([heat.ravel() for heat in heats])), 99.9)) or None
     inches = 7.5 / max(width + depth, height + depth)
@@ -93,10 +94,3 @@ def slices(
             figure.legend(handles=legend_of(markers), loc="outside lower center", ncols=len(markers), frameon=False)
         figure.suptitle(title)
     return figure
-
-
-def _plane(volume: Any, axis: int, index: int) -> Any:
-    """One slice with the axes that its panel shows: (y, x), (z, x) and (y, z)."""
-    place = [slice(None), slice(None), slice(None)]
-    chosen: tuple[Any, ...] = (*place[:axis], index, *place[axis + 1 :])
-    return volume[chosen] if axis < 2 else volume[chosen].T
