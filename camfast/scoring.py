@@ -253,8 +253,8 @@ def check_inputs(inputs: Any) -> Tensor:
     return inputs.detach()
 
 
-def check_maps(maps: Any, inputs: Tensor) -> Tensor:
-    """One map for each sample, at the size of the inputs.
+def check_maps(maps: Any, inputs: Tensor, *, several: bool = False) -> Tensor:
+    """One map for each sample, or several where that is allowed, at the size of the inputs.
 
     Raises
     ------
@@ -264,6 +264,8 @@ def check_maps(maps: Any, inputs: Tensor) -> Tensor:
     expected = (len(inputs), *inputs.shape[2:])
     if not isinstance(maps, Tensor):
         raise TypeError(f"maps must be a tensor {expected}, found {type(maps).__name__}")
+    if several and maps.ndim == inputs.ndim and tuple(maps.shape[:1] + maps.shape[2:]) == expected and maps.shape[1]:
+        return maps.detach().to(inputs.device)
     if tuple(maps.shape) != expected:
         raise ValueError(
             f"maps must be one map a sample at the size of the inputs, {expected}, found {tuple(maps.shape)}: "

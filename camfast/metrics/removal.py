@@ -1,12 +1,14 @@
 """What a region's score loses with the voxels that a map names, against voxels drawn at random."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from camfast import baselines
+from camfast import baselines, ops
 from camfast.metrics import masking
 from camfast.recorder import Extract
 from camfast.scoring import Bar, Scorer, check_inputs, check_maps, derived_seed
@@ -22,7 +24,7 @@ class RegionDrop:
     full : Tensor
         The region's score for the unchanged input, (N,), float64.
     by_map : Tensor
-        The score with the map's largest voxels replaced, (N,); NaN where the map has NaN.
+        The score with the map's largest voxels replaced, (N,), or (N, M) for M maps a sample; NaN where a map has NaN.
     random : Tensor
         The score with as many voxels replaced at random, (N, draws).
     voxels : int
@@ -42,8 +44,8 @@ class RegionDrop:
 
     @property
     def drop(self) -> Tensor:
-        """Full score minus that without the map's voxels, (N,)."""
-        return self.full - self.by_map
+        """Full score minus that without the map's voxels, (N,) or (N, M)."""
+        return self._like_maps(self.full) - self.by_map
 
     @property
     def random_drop(self) -> Tensor:
@@ -52,17 +54,21 @@ class RegionDrop:
 
     @property
     def relative(self) -> Tensor:
-        """100 · drop / abs(full score), in %, (N,)."""
-        return 100 * self.drop / self.full.abs()
+        """100 · drop / abs(full score), in %, (N,) or (N, M)."""
+        return 100 * self.drop / self._like_maps(self.full.abs())
 
     @property
     def random_relative(self) -> Tensor:
         """100 · random drop / abs(full score), in %, (N,)."""
         return 100 * self.random_drop / self.full.abs()
 
+    def _like_maps(self, values: Tensor) -> Tensor:
+        return values if self.by_map.ndim == 1 else values[:, None]
+
     def __str__(self) -> str:
+        drops = " / ".join(f"{float(drop):.2f}" for drop in self.relative.reshape(len(self.full), -1).mean(0))
         return (
-            f"the score drops by {float(self.relative.mean()):.2f} % without the map's {self.voxels} largest voxels "
+            f"the score drops by {drops} % without the map's {self.voxels} largest voxels "
             f"({100 * self.share:g} %), by {float(self.random_relative.mean()):.2f} % without as many at random "
             f"({self.random.shape[1]} draws, {len(self.full)} samples, baseline {self.baseline})"
         )
@@ -77,6 +83,7 @@ def region_drop(
     share: float = 0.1,
     baseline: Literal["zero", "mean", "blur"] | float | Tensor = "mean",
     draws: int = 10,
+    cells: Sequence[int] | None = None,
     output: Extract | None = None,
     batch: int = 1,
     seed: int = 0,
@@ -85,7 +92,7 @@ def region_drop(
     """Replace the voxels where a map is largest, and see what the region's score loses.
 
     y(x) − y(x'), with x' = baseline at the round(share · P) voxels where the map is largest (at least one), in all
-    channels, and x elsewhere; the same for voxels drawn at random, without replacement and without regard to the map.
+    channels, and x elsewhere; the same for voxels drawn at random, without regard to the map.
 
     Parameters
     ----------
@@ -97,14 +104,17 @@ def region_drop(
         A `camfast.Region`: its positions are those of the unchanged input's output, whatever the changed ones predict.
         Any other target of one scalar a sample does as well.
     maps
-        One map a sample at the inputs' size, (N, *S), such as of ``target=region``.
+        At the inputs' size, (N, *S), such as of ``target=region``; or (N, M, *S), of M methods to compare.
     share
         Part of the voxels that is replaced, above 0 and up to 1.
     baseline
         ``"mean"``, of each sample and channel; ``"blur"``, the sample under a Gaussian of σ = ⅛ of its shortest axis;
         ``"zero"``; a number; or a tensor that can be broadcast to the inputs.
     draws
-        How often random voxels are drawn; 0 where an earlier result with the same seed has them.
+        How often random voxels are drawn.
+    cells
+        Of a layer's grid, one number an axis: random voxels are the largest of noise on such a grid, upsampled
+        linearly, and lie as close together as those of a map of that layer. None: each voxel for itself.
     output
         Finds the scores in what the model returns.
     batch
@@ -126,8 +136,8 @@ def region_drop(
 
     Notes
     -----
-    Random voxels lie scattered, a map's lie together: where scattered voxels harm a network more than a hole does, as
-    noise does to many, the map can lose to chance. Report both numbers.
+    Single random voxels lie scattered, a map's lie together, and scattered voxels can harm a network more than a hole
+    does, as noise does: a map may then lose to chance. ``cells`` takes that difference away.
 
     Examples
     --------
@@ -138,37 +148,53 @@ def region_drop(
     (16, torch.Size([1, 10]))
     """
     inputs = check_inputs(inputs)
-    maps = check_maps(maps, inputs)
+    maps = check_maps(maps, inputs, several=True)
     if not 0 < share <= 1:
         raise ValueError(f"share must be a part of the voxels, above 0 and up to 1, found {share}")
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 0:
         raise ValueError(f"draws must be a whole number of at least 0, found {draws!r}")
     scorer = Scorer(model, output, batch, region)
-    pixels, spatial = maps[0].numel(), inputs.shape[2:]
+    spatial = inputs.shape[2:]
+    pixels = math.prod(spatial)
+    if cells is not None and (len(cells) != len(spatial) or min(cells) < 1):
+        raise ValueError(f"cells must be {len(spatial)} numbers of at least 1, one a spatial axis; found {cells!r}")
     voxels = max(1, round(share * pixels))
     replacement = baselines.baseline(inputs, baseline)
     fixed = scorer.fix(inputs, single=True)
-    places = masking.ranks(maps, masking.tie_order(pixels, seed, maps.device))
-    kinds = draws + 1  # the map's voxels, and each draw
+    flat = maps.reshape(-1, *spatial)
+    order = masking.tie_order(pixels, seed, maps.device)
+    several = len(flat) // len(inputs)
+    kinds = several + draws
 
     def make(numbers: Tensor) -> Tensor:
         changed = []
         for number in numbers.tolist():
-            sample, draw = divmod(number, kinds)
-            if draw == 0:
-                taken = places[sample] < voxels
+            sample, kind = divmod(number, kinds)
+            if kind < several:
+                heat = flat[sample * several + kind]
             else:
-                drawn = masking.tie_order(pixels, derived_seed(seed, sample, draw), inputs.device)
-                taken = torch.zeros(pixels, dtype=torch.bool, device=inputs.device)
-                taken[drawn[:voxels]] = True
+                heat = _noise(spatial, cells, derived_seed(seed, sample, kind - several)).to(inputs.device)
+            taken = masking.ranks(heat[None], order) < voxels
             changed.append(torch.where(taken.reshape(1, *spatial), replacement[sample], inputs[sample]))
         return torch.stack(changed)
 
-    rows = torch.arange(len(inputs), device=inputs.device)
-    repeated = rows.repeat_interleave(kinds)
-    with Bar(len(repeated), "region drop", shown=progress) as bar:
-        values = scorer.values(make, repeated, fixed, bar).double().reshape(len(inputs), kinds)
-    by_map = values[:, 0].masked_fill(masking.has_nan(maps), torch.nan)
+    rows = torch.arange(len(inputs), device=inputs.device).repeat_interleave(kinds)
+    with Bar(len(rows), "region drop", shown=progress) as bar:
+        values = scorer.values(make, rows, fixed, bar).double().reshape(len(inputs), kinds)
+    by_map = values[:, :several].masked_fill(masking.has_nan(flat).reshape(len(inputs), several), torch.nan)
     return RegionDrop(
-        fixed.reference[:, 0].double(), by_map, values[:, 1:], voxels, float(share), baselines.describe(baseline)
+        fixed.reference[:, 0].double(),
+        by_map.reshape(maps.shape[: maps.ndim - len(spatial)]),
+        values[:, several:],
+        voxels,
+        float(share),
+        baselines.describe(baseline),
     )
+
+
+def _noise(size: Sequence[int], cells: Sequence[int] | None, seed: int) -> Tensor:
+    """A map of no meaning, (*S), drawn alike for every device."""
+    generator = torch.Generator().manual_seed(seed)
+    if cells is None:
+        return torch.rand(*size, generator=generator)
+    return ops.linear_upsample(torch.rand(1, *cells, generator=generator), size)[0]

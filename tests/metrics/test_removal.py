@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import camfast
 from camfast.metrics import region_drop
@@ -80,6 +80,33 @@ def test_a_map_that_knows_beats_chance() -> None:
     assert (found.drop > 2 * found.random_drop).all()
     assert "8 largest voxels" in str(found)
     assert "10 draws" in str(found)
+
+
+def test_several_maps_share_the_random_voxels() -> None:
+    model, inputs, maps = _segmenter(2), torch.randn(2, 2, 6, 5).double(), torch.randn(2, 3, 6, 5).double()
+    region = camfast.Region(0, "image")
+    found = region_drop(model, inputs, region, maps, draws=4)
+    assert found.drop.shape == found.relative.shape == (2, 3)
+    for m in range(3):
+        single = region_drop(model, inputs, region, maps[:, m], draws=4)
+        assert torch.allclose(single.drop, found.drop[:, m], atol=1e-12)
+        assert torch.allclose(single.random, found.random, atol=1e-12)
+    assert str(found).count(" / ") == 2
+
+
+def test_random_voxels_may_lie_as_close_together_as_those_of_a_grid() -> None:
+    class Edges(nn.Module):
+        """How many neighbours differ."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x[:, :, 1:] != x[:, :, :-1]).sum(2).to(x.dtype)
+
+    inputs, maps = torch.ones(3, 1, 60).double(), torch.rand(3, 60)
+    voxelwise = region_drop(Edges(), inputs, 0, maps, baseline="zero", share=0.3)
+    together = region_drop(Edges(), inputs, 0, maps, baseline="zero", share=0.3, cells=(6,))
+    assert float(together.random.mean()) < 0.4 * float(voxelwise.random.mean())
+    with pytest.raises(ValueError, match=r"cells must be 1 numbers of at least 1.*found \(2, 2\)"):
+        region_drop(Edges(), inputs, 0, maps, cells=(2, 2))
 
 
 def test_nan_stays_with_its_sample_and_the_bar_counts(capsys: pytest.CaptureFixture[str]) -> None:
