@@ -30,6 +30,8 @@ PEERS = {
     "layercam": "LayerCAM",
     "elementwise": "GradCAMElementWise",
 }
+# The peer leaves the sign of a singular vector to LAPACK, and shows what is positive then.
+COMPONENTS = {"eigencam": "EigenCAM", "eigengradcam": "EigenGradCAM"}
 TOLERANCE = 1e-5
 
 
@@ -51,7 +53,7 @@ def _model(network, method: str) -> tuple[nn.Module, nn.Module]:
 def _peer_maps(peer: ModuleType, network, method: str, size: tuple[int, int]) -> np.ndarray:
     model, layer = _model(network, method)
     targets = [peer.utils.model_targets.ClassifierOutputTarget(index) for index in network.classes.tolist()]
-    with getattr(peer, PEERS[method])(model, [layer]) as cam:
+    with getattr(peer, {**PEERS, **COMPONENTS}[method])(model, [layer]) as cam:
         cam.get_target_width_height = lambda _inputs: size[::-1]
         return cam(network.inputs, targets)
 
@@ -72,6 +74,17 @@ def test_maps_agree(peer, network, method, at):
     assert theirs.shape == ours.shape
     assert (theirs.max(axis=(1, 2)) > 0.99).all(), "a map of zeros agrees with anything"
     np.testing.assert_allclose(_scaled(peer, ours), theirs, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("method", COMPONENTS)
+def test_components_agree_up_to_their_sign(peer, network, method):
+    model, layer = _model(network, method)
+    explained = camfast.Explainer(model, layer, method, centre=True)(network.inputs, network.classes)
+    theirs = _peer_maps(peer, network, method, tuple(explained.grid.shape[1:]))
+    either = [_scaled(peer, (sign * explained.grid).relu()) for sign in (1, -1)]
+    away = [np.abs(ours - theirs).max(axis=(1, 2)) for ours in either]
+    assert (np.minimum(*away) < 10 * TOLERANCE).all()  # the peer's SVD is in float32
+    assert (np.maximum(*away) > 0.1).all(), "a map that is its own negative agrees with anything"
 
 
 def test_the_methods_can_be_told_apart(peer, network):
