@@ -156,10 +156,10 @@ def make_explainer(options: argparse.Namespace, module: Any, layer: str, **more:
         If method, upsampling and sigma don't fit each other.
     """
     from camfast import Explainer
-    from camfast.ops.forms import FORMS
+    from camfast.methods import METHODS
 
     chosen = {"upsample": options.upsample, "sigma": options.sigma, "backend": options.backend, **more}
-    form = FORMS.get(options.method)  # None: the explainer says which there are
+    form = METHODS.get(options.method)  # None: the explainer says which there are
     upsample = chosen["upsample"] or (form and form.upsample)
     if upsample == "linear" and chosen["sigma"] is not None:
         raise InputError("--sigma belongs to Gaussian upsampling; add --upsample gaussian, or leave it out")
