@@ -17,10 +17,11 @@ from camfast.recorder import CaptureOptions, Form, Recorder
 
 Statistic = Literal["absolute", "mean", "rms"]
 
-_STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
-    "absolute": lambda gradients: gradients.abs().mean(0),
-    "mean": lambda gradients: gradients.mean(0).clamp(min=0),
-    "rms": lambda gradients: gradients.square().mean(0).sqrt(),
+# what is averaged over images, and what is made of the average
+_STATISTICS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "absolute": (torch.abs, lambda average: average),
+    "mean": (lambda gradients: gradients, torch.relu),
+    "rms": (torch.square, torch.sqrt),
 }
 # the fit looks at the box around everything above this part of the maximum, and one box width beyond
 _VISIBLE = 1e-3
@@ -38,6 +39,9 @@ class ReceptiveField:
         Centre of the Gaussian, in input pixels.
     r_squared : float
         Part of the field's variance that the Gaussian explains; far below 0.9 it isn't one.
+    r_squared_per_axis : tuple of float
+        The same of a Gaussian along each axis alone, fitted to the field's sums over the other axes: it tells an axis
+        along which the field isn't a Gaussian from one along which it is.
     images : int
         How many images were averaged.
     field : Tensor
@@ -47,12 +51,18 @@ class ReceptiveField:
     sigma: tuple[float, ...]
     centre: tuple[float, ...]
     r_squared: float
+    r_squared_per_axis: tuple[float, ...]
     images: int
     field: Tensor = dataclass_field(repr=False)
 
 
 def effective_receptive_field(
-    model: nn.Module, inputs: Tensor, layer: str | nn.Module, statistic: Statistic = "absolute"
+    model: nn.Module,
+    inputs: Tensor,
+    layer: str | nn.Module,
+    statistic: Statistic = "absolute",
+    *,
+    batch: int = 8,
 ) -> ReceptiveField:
     """Measure how far a layer's central unit looks, by the gradient of that unit at the input.
 
@@ -71,6 +81,8 @@ def effective_receptive_field(
     statistic
         How images are averaged: ``"absolute"`` the mean of |gradient|; ``"mean"`` the mean, negative pixels ignored,
         which needs very many images; ``"rms"`` the root of the mean square.
+    batch
+        How many images go through the model at once: memory grows with it, and not with the number of images.
 
     Returns
     -------
@@ -102,16 +114,24 @@ def effective_receptive_field(
         raise ValueError(f"statistic must be one of {', '.join(_STATISTICS)}, found {statistic!r}")
     if not isinstance(inputs, Tensor) or not 3 <= inputs.ndim <= 5 or len(inputs) == 0:
         raise ValueError("inputs must be a tensor (N, C, *S_in) with at least one image and one to three spatial axes")
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, found {batch}")
     inner = layers.unwrap(model)
     name, _ = layers.find(inner, layer)
-    field = _STATISTICS[statistic](_input_gradients(inner, inputs, name)).double()
+    each, finish = _STATISTICS[statistic]
+    batches = (inputs[first : first + batch] for first in range(0, len(inputs), batch))
+    sums = [each(_input_gradients(inner, images, name).double()).sum(0) for images in batches]
+    field = finish(torch.stack(sums).sum(0) / len(inputs))
     if not field.isfinite().all() or not field.any():
         raise ValueError(
             f"the gradient of layer {name!r} at the input is {'0' if not field.any() else 'not finite'} for these "
             "images: give other images, or a layer whose central unit is active"
         )
-    sigma, centre, r_squared = _fit(field.cpu().numpy())
-    return ReceptiveField(sigma, centre, r_squared, len(inputs), field.to(torch.float32))
+    measured = field.cpu().numpy()
+    sigma, centre, r_squared = _fit(measured)
+    axes = range(measured.ndim)
+    alone = tuple(_fit(measured.sum(axis=tuple(other for other in axes if other != axis)))[2] for axis in axes)
+    return ReceptiveField(sigma, centre, r_squared, alone, len(inputs), field.to(torch.float32))
 
 
 def _input_gradients(model: nn.Module, inputs: Tensor, name: str) -> Tensor:
@@ -119,7 +139,7 @@ def _input_gradients(model: nn.Module, inputs: Tensor, name: str) -> Tensor:
     recorder = Recorder([name], CaptureOptions(), Form(detach=False, copy=True))
     with torch.inference_mode(False), torch.enable_grad():
         images = inputs.detach().clone().requires_grad_()
-        with guards.model_untouched(model), recorder.attached(model):
+        with guards.model_untouched(model), recorder.alone(), recorder.attached(model):
             model(images)
         (activation,) = recorder.activations().values()
         if activation.ndim < 3:

@@ -1,12 +1,17 @@
 """The effective receptive field against what is known of uniform convolutions."""
 
 import math
+import random
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from PIL import Image, ImageOps
 from torch import nn
 
 import camfast
+from camfast.receptive_field import _fit
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
@@ -20,13 +25,17 @@ def _blurs(rank: int, count: int, *, relu: bool = False) -> nn.Sequential:
     return nn.Sequential(*parts)
 
 
-@pytest.mark.parametrize(("rank", "count", "side"), [(1, 5, 64), (1, 20, 128), (2, 6, 48), (3, 5, 31)])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("count", [5, 8, 16, 24])
 @pytest.mark.parametrize("statistic", ["absolute", "mean", "rms"])
-def test_uniform_convolutions_have_the_sigma_of_their_sum(rank: int, count: int, side: int, statistic: str) -> None:
+def test_uniform_convolutions_have_the_sigma_of_their_sum(rank: int, count: int, statistic: str) -> None:
+    side = 2 * count + 5 if rank < 3 else max(21, round(7 * math.sqrt(2 * count / 3)))  # all of it, or ± 3.5 σ of it
     model = _blurs(rank, count, relu=True)
     found = camfast.effective_receptive_field(model, torch.ones(2, 1, *(side,) * rank), str(2 * count - 1), statistic)  # type: ignore[arg-type]
     assert found.images == 2
     assert found.r_squared > 0.99
+    assert len(found.r_squared_per_axis) == rank
+    assert min(found.r_squared_per_axis) > 0.99
     for sigma, centre in zip(found.sigma, found.centre, strict=True):
         assert abs(sigma / math.sqrt(2 * count / 3) - 1) < 0.05
         assert abs(centre - side // 2) < 0.05
@@ -60,9 +69,78 @@ def test_the_statistics_are_what_they_say() -> None:
         assert torch.allclose(found.field, field, atol=1e-6)
 
 
+def test_r_squared_per_axis_tells_which_axis_is_no_gaussian() -> None:
+    blur, apart = _blurs(2, 6), nn.Conv2d(1, 1, (1, 31), padding=(0, 15), bias=False)
+    nn.init.zeros_(apart.weight)
+    with torch.no_grad():
+        apart.weight[..., [0, 30]] = 1  # two peaks along the second axis
+    found = camfast.effective_receptive_field(nn.Sequential(blur, apart), torch.ones(1, 1, 64, 64), "1")
+    assert found.r_squared_per_axis[0] > 0.99
+    assert found.r_squared_per_axis[1] < 0.6
+    assert found.r_squared < 0.6
+
+
+@pytest.mark.parametrize("statistic", ["absolute", "mean", "rms"])
+def test_batches_change_nothing_but_the_memory(statistic: Any) -> None:
+    model = nn.Sequential(nn.Conv2d(2, 4, 5, padding=2), nn.Tanh(), nn.Conv2d(4, 4, 5, padding=2)).double()
+    images = torch.randn(7, 2, 17, 15, dtype=torch.float64)
+    whole = camfast.effective_receptive_field(model, images, "2", statistic, batch=7)
+    for batch in (1, 3, 100):
+        parts = camfast.effective_receptive_field(model, images, "2", statistic, batch=batch)
+        assert torch.allclose(parts.field, whole.field, rtol=1e-6)  # float32 of float64 sums
+        assert parts.sigma == pytest.approx(whole.sigma, rel=1e-5)
+        assert parts.images == 7
+    seen: list[int] = []
+    with model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0]))):
+        camfast.effective_receptive_field(model, images, "2", statistic, batch=3)
+    assert seen == [3, 3, 1]
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
+def test_the_field_of_gradients_is_wider_than_that_of_their_squares(activation: type[nn.Module]) -> None:
+    parts: list[nn.Module] = []
+    for depth in range(8):
+        parts += [nn.Conv2d(1 if depth == 0 else 8, 8, 3, padding=1, bias=False), activation()]
+        nn.init.kaiming_normal_(parts[-2].weight)
+    model, images = nn.Sequential(*parts), torch.randn(96, 1, 36, 36)
+    absolute = camfast.effective_receptive_field(model, images, "15", batch=32)
+    rms = camfast.effective_receptive_field(model, images, "15", "rms", batch=32)
+    # the root of a Gaussian of σ is a Gaussian of √2 σ; random kernels are no exact Gaussians: within a tenth
+    narrow = _fit(rms.field.double().square().numpy())[0]
+    for one, other, squared in zip(absolute.sigma, rms.sigma, narrow, strict=True):
+        assert one / squared == pytest.approx(math.sqrt(2), rel=0.12)
+        assert other / squared == pytest.approx(math.sqrt(2), rel=0.12)
+
+
+@pytest.mark.realdata
+def test_squeezenet_looks_through_a_gaussian(data_dir: Path) -> None:
+    network = camfast.models.load("squeezenet1_0", data_dir / "imagenet" / "squeezenet1_0.safetensors")
+    assert network.preprocess is not None
+    places, images = random.Random(0), []
+    for name in ("both.png", "chelsea.png", "coffee.png", "parrot.jpg"):
+        with Image.open(data_dir / "imagenet" / name) as picture:
+            photograph = picture.convert("RGB")
+        for _ in range(8):
+            side = min(photograph.size) * places.uniform(0.4, 1)
+            left, top = (places.uniform(0, extent - side) for extent in photograph.size)
+            crop = photograph.crop((int(left), int(top), int(left + side), int(top + side)))
+            images.append(network.preprocess(ImageOps.mirror(crop) if places.random() < 0.5 else crop))
+    found = camfast.effective_receptive_field(network.module, torch.cat(images), "fire9")
+    assert found.images == 32
+    assert found.r_squared > 0.93
+    assert min(found.r_squared_per_axis) > 0.97
+    centres = camfast.receptive_field_centres(network.module, "fire9", images[0])
+    for sigma, centre, (start, step) in zip(found.sigma, found.centre, centres, strict=True):
+        assert abs(centre - (start + 13 // 2 * step)) < 4  # a quarter of a cell, and what images bring along
+        assert 18 < sigma < 26
+
+
 def test_the_model_is_left_as_it_was() -> None:
     model = _blurs(1, 3)
-    camfast.effective_receptive_field(model, torch.ones(1, 1, 16), "2")
+    with camfast.capture(model, "1") as captured:  # what a caller has going on with the model is no business of this
+        scores = model(torch.ones(1, 1, 16))
+        camfast.effective_receptive_field(model, torch.ones(1, 1, 16), "2")
+        assert captured.map(scores.sum((1, 2)), size="grid").shape == (1, 16)
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(not module._forward_hooks for module in model.modules())
 
@@ -73,5 +151,9 @@ def test_errors_say_what_to_do() -> None:
         camfast.effective_receptive_field(model, torch.ones(1, 1, 16), "3", "median")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="is 0 for these images: give other images"):
         camfast.effective_receptive_field(model, -torch.ones(1, 1, 16), "3")
+    with pytest.raises(ValueError, match="batch must be at least 1, found 0"):
+        camfast.effective_receptive_field(model, torch.ones(1, 1, 16), "3", batch=0)
+    with pytest.raises(camfast.CaptureError, match="has no spatial axes"):
+        camfast.effective_receptive_field(nn.Sequential(model, nn.Flatten()), torch.ones(1, 1, 16), "1")
     with pytest.raises(ValueError, match="at least one image"):
         camfast.effective_receptive_field(model, torch.ones(0, 1, 16), "3")
