@@ -3,18 +3,13 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-_FUNCTIONAL = (
-    "relu", "relu6", "threshold", "hardtanh", "leaky_relu", "rrelu", "elu", "selu", "celu", "silu", "mish", "hardswish",
-)  # fmt: skip
-_OUT_OF_PLACE: dict[str, Callable[..., Tensor]] = {
-    **{f"{name}_": getattr(F, name) for name in _FUNCTIONAL},
-    **{f"{name}_": getattr(torch, name) for name in ("clamp", "clamp_min", "clip")},
-}
+_ACTIVATIONS = {
+    "relu", "relu6", "threshold", "hardtanh", "clamp", "clamp_min", "clip", "leaky_relu", "rrelu", "elu", "selu",
+    "celu", "silu", "mish", "hardswish",
+}  # fmt: skip
 
 
 class SeenInPlace(TorchFunctionMode):
@@ -33,12 +28,11 @@ class SeenInPlace(TorchFunctionMode):
     ) -> Any:
         """Run a function of torch."""
         kwargs = kwargs or {}
-        x = args[0] if args else None
-        name = getattr(func, "__name__", "").lstrip("_")  # F.threshold is a function named _threshold
-        if isinstance(x, Tensor) and x._is_view():
-            # what the activation saves of its input must not change with the view, hence the clones
-            if name in _OUT_OF_PLACE:
-                return x.copy_(_OUT_OF_PLACE[name](x.clone(), *args[1:], **kwargs))
-            if kwargs.get("inplace") and name in _FUNCTIONAL:
-                return x.copy_(func(x.clone(), *args[1:], **{**kwargs, "inplace": False}))
+        name = getattr(func, "__name__", "")
+        in_place = name.endswith("_") or kwargs.get("inplace")
+        # F.threshold is a function named _threshold
+        if in_place and name.strip("_") in _ACTIVATIONS and args and isinstance(args[0], Tensor) and args[0]._is_view():
+            view, *others = args
+            # in place as well, so that as much is saved as when a checkpoint computes the block again without this mode
+            return view.copy_(func(view.clone(), *others, **kwargs))
         return func(*args, **kwargs)

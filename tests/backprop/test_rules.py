@@ -251,6 +251,35 @@ def test_checkpoints(rule: str, form: str, x: Tensor) -> None:
         assert relative_error(MAPS[rule](blocks, x, "all")[:, 3], expected) < EXACT
 
 
+@pytest.mark.parametrize("name", ["ELU", "LeakyReLU"])
+def test_in_place_on_a_view_inside_of_a_checkpoint(name: str, x: Tensor) -> None:
+    """The block is computed again, without what takes the activation apart."""
+    activation = OTHERS[f"{name} in place"][0]
+
+    def through_view(a: Tensor) -> Tensor:
+        activation(a.view(-1))
+        return a
+
+    model = _layers(Act(through_view), nn.ReLU(), Act(through_view))
+    blocks = Act(lambda a: checkpoint(model, a, use_reentrant=False))
+    twin = _layers(OTHERS[name][0], nn.ReLU(), OTHERS[name][0])
+    with pytest.warns(camfast.ActivationRuleWarning, match=f"{name} passed"):
+        found, expected = (camfast.guided_backprop(either, x, 3) for either in (blocks, twin))
+    assert relative_error(found, expected) < EXACT
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_torchscript_is_named(x: Tensor) -> None:
+    model = _layers(nn.ReLU(), nn.ReLU(), nn.ReLU())
+    scripted = nn.Sequential(model[:7], torch.jit.script(model[7:]))
+    for _ in range(3):  # its graph closes when it has been run
+        scripted(x)
+    with pytest.warns(camfast.ActivationRuleWarning, match="the inside of TorchScript can't be seen") as caught:
+        camfast.guided_backprop(scripted, x, 3)
+    assert len(caught) == 1
+    assert relative_error(camfast.saliency(scripted, x, 3), reference.of_class(model, x, 3, "saliency")) < EXACT
+
+
 def test_a_reentrant_checkpoint_is_refused(x: Tensor) -> None:
     model = _layers(nn.ReLU(), nn.ReLU(), nn.ReLU())
     blocks = Act(lambda a: checkpoint(model, a, use_reentrant=True))
