@@ -72,6 +72,8 @@ def at_the_shell(message: str) -> str:
         (" (overwrite=True)", ""),
         (", or pass reshape=", ""),
         ("; tokens need reshape=", ""),
+        (", name the module by head=", ""),
+        ("method='cam'", "--method cam"),
         ("upsample='gaussian'", "--upsample gaussian"),
         ("upsample='linear'", "--upsample linear"),
     ):
