@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import spearmanr
@@ -18,7 +19,6 @@ from skimage.filters import sobel
 from torch import Tensor, nn
 
 import camfast
-from camfast import plot
 from studies.common.paths import data
 from studies.common.pictures import Pictures, photographs
 from studies.common.report import Study, Table, arguments
@@ -66,6 +66,9 @@ METHODS: dict[str, Method] = {
 }
 
 
+COARSE = ("Grad-CAM", "LayerCAM (pixel-wise)", "HiResCAM")
+
+
 @dataclass(frozen=True)
 class Shown:
     """An image, and its maps by method for the class of interest and for another one."""
@@ -76,7 +79,9 @@ class Shown:
     others: dict[str, Tensor]
 
     def edges(self, method: str) -> float:
-        """Rank correlation of a map's magnitude with the strength of the image's edges."""
+        """Rank correlation of a map's magnitude with the strength of the image's edges; NaN where it is empty."""
+        if self.maps[method].std() == 0:
+            return float("nan")
         strength = sobel(self.displayed.mean(-1))
         return float(spearmanr(self.maps[method].flatten(), strength.ravel()).statistic)
 
@@ -129,20 +134,34 @@ def table(title: str, measured: dict[str, dict[str, list[float]]], names: Sequen
     """Each image's own figures: they are too few for an interval."""
     columns = ("method", *(f"{name}: edges" for name in names), *(f"{name}: other class" for name in names))
     rows = [
-        (method, *(f"{value:.2f}" for kind in ("edges", "between_classes") for value in found[kind]))
+        (method, *(_cell(value) for kind in ("edges", "between_classes") for value in found[kind]))
         for method, found in measured.items()
     ]
     return Table(title, columns, rows)
 
 
+def _cell(value: float) -> str:
+    return "empty" if np.isnan(value) else f"{value:.2f}"
+
+
 def draw(study: Study, shown: Sequence[Shown], name: str, caption: str) -> None:
-    """One row an image, one column a method, each map on a scale of its own."""
-    figure = plot.grid(
-        [one.displayed for one in shown],
-        [list(one.maps.values()) for one in shown],
-        rows=[one.name for one in shown],
-        columns=list(METHODS),
-    )
+    """One row an image, one column a method: coarse maps over the image, gradients alone, dark up to their 99.5 %."""
+    figure = Figure(figsize=(1.62 * (1 + len(METHODS)), 1.72 * len(shown) + 0.5), layout="constrained")
+    panels = figure.subplots(len(shown), 1 + len(METHODS), squeeze=False)
+    for row, one in zip(panels, shown, strict=True):
+        row[0].imshow(one.displayed)
+        for axes, (method, heat) in zip(row[1:], one.maps.items(), strict=True):
+            if method in COARSE:
+                axes.imshow(one.displayed.mean(-1), cmap="gray")
+                axes.imshow(heat, cmap="inferno", alpha=0.65)
+            else:
+                axes.imshow(heat, cmap="gray_r", vmin=0, vmax=float(heat.quantile(0.995)) or 1.0)
+        for axes in row:
+            axes.set_xticks([])
+            axes.set_yticks([])
+        row[0].set_ylabel(one.name, fontsize=9)
+    for axes, title in zip(panels[0], ["image", *METHODS], strict=True):
+        axes.set_title(title.replace(" (", "\n("), fontsize=8)
     study.picture(figure, name, caption, layer=LAYER)
 
 

@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,8 @@ class Study:
             "facts": self.facts,
             "measurements": self.measurements,
         }
-        (folder / f"{self.name}.json").write_text(json.dumps(content, indent=1, default=_plain) + "\n", "utf-8")
+        text = json.dumps(_plain(content), indent=1, allow_nan=False)
+        (folder / f"{self.name}.json").write_text(text + "\n", "utf-8")
         print(self.markdown())
         if not self.quick:
             README.write_text(replace_block(README.read_text("utf-8"), self.name, self.markdown()), "utf-8")
@@ -115,5 +117,13 @@ def interval(value: float, low: float, high: float, digits: int = 2) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What json doesn't know: arrays and tensors as lists, anything else as text."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+    """What JSON knows: tensors and arrays as lists, NaN and infinities as null, anything else as text."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, bool | int | str | None) else str(value)
