@@ -10,7 +10,7 @@ from camfast import layers, methods
 from camfast.calibration import calibrated
 from camfast.capture import resolve_size, spatial_size
 from camfast.explanation import Explanation, assemble
-from camfast.guards import warn_of_training_mode as _warn_of_training_mode
+from camfast.guards import warn_of_training_mode
 from camfast.linear_head import class_weights, head_weights
 from camfast.mapping import Recipe, Task, by_gradients, shaped
 from camfast.ops.forms import Centres, Gain, Upsample
@@ -170,7 +170,7 @@ class Explainer:
         if out is not None and (not self._single or self.options.create_graph):
             raise ValueError("out= holds the maps of a single layer, without a graph: leave it out here")
         if self.model.training and not self.options.create_graph:
-            _warn_of_training_mode(self.model)
+            warn_of_training_mode(self.model)
         named, units = named_units(self.model, target)
         recipes = self._recipes(inputs)
         return run(

@@ -1,6 +1,5 @@
 """What an explanation holds, and how it is put together from the parts that the kernels give."""
 
-import inspect
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from camfast.errors import IllConditionedWarning
+from camfast.guards import level_of_caller
 from camfast.ops import FusedCam
 from camfast.targets import Selection
 
@@ -94,7 +94,7 @@ def assemble(
                 "by a small difference of large activations, and the maps may be noise blown up; explain the output "
                 "of the ReLU behind the layer, or use hirescam or gradcam",
                 IllConditionedWarning,
-                stacklevel=_level_of_caller(),
+                stacklevel=level_of_caller(),
             )
     chosen = {key: next(iter(by_layer.values())) if single else by_layer for key, by_layer in found.items()}
     if fuse is not None:
@@ -110,14 +110,6 @@ def assemble(
         empty=chosen["empty"],
         ill_conditioned=chosen["ill"],
     )
-
-
-def _level_of_caller() -> int:
-    """The stack level, as `warnings.warn` counts from the function that asks, of the code that called camfast."""
-    level, frame = 0, inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "camfast":
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 def _per_sample(flags: Tensor | None, values: Tensor) -> Tensor:

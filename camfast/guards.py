@@ -1,5 +1,6 @@
 """What keeps a model as it was found while it is run for an explanation."""
 
+import inspect
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
@@ -28,8 +29,16 @@ def eager(modules: Iterable[nn.Module]) -> AbstractContextManager[None]:
     return _eager() if any(map(layers.is_compiled, modules)) else nullcontext()
 
 
+def level_of_caller() -> int:
+    """The stack level, as `warnings.warn` counts from the function that asks, of the code that called camfast."""
+    level, frame = 0, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "camfast":
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 def warn_of_training_mode(model: nn.Module) -> None:
-    """Say that maps depend on chance or on the batch where they do; for the function that the caller calls."""
+    """Say that maps depend on chance or on the batch where they do."""
     unsteady = {
         type(module).__name__ for module in model.modules() if module.training and isinstance(module, _UNSTEADY)
     }
@@ -38,7 +47,7 @@ def warn_of_training_mode(model: nn.Module) -> None:
             f"the model is in training mode, where {' and '.join(sorted(unsteady))} make maps depend on chance or "
             "on the rest of the batch: call model.eval() first",
             TrainingModeWarning,
-            stacklevel=3,
+            stacklevel=level_of_caller(),
         )
 
 

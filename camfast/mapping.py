@@ -68,8 +68,7 @@ class Recipe:
     def of_weights(self, A: Tensor, weights: Tensor, size: Size, out: Tensor | None = None) -> FusedCam:
         """The map of activations with given channel weights, (N, C) or (N, T, C)."""
         grid = ops.weighted_sum(A, weights, relu=self.relu, out=out if size is None else None, backend=self.backend)
-        maps = grid if size is None else self.upsampling.apply(grid, size, out=out, backend=self.backend)
-        return FusedCam(grid, maps, weights, None)
+        return FusedCam(grid, grid if size is None else self._pixels(grid, size, out), weights, None)
 
     def allocate(self, A: Tensor, size: Size, targets: int | None, maps: Tensor | None) -> FusedCam:
         """What `of_gradients` writes into, for all targets."""
@@ -87,8 +86,13 @@ class Recipe:
             grid, weights = out.grid.copy_(grid), out.weights.copy_(weights)
         if size is None:
             return FusedCam(grid, grid, weights, None)
-        maps = self.upsampling.apply(grid, size, out=None if out is None else out.maps, backend=self.backend)
-        return FusedCam(grid, maps, weights, None)
+        return FusedCam(grid, self._pixels(grid, size, None if out is None else out.maps), weights, None)
+
+    def _pixels(self, grid: Tensor, size: Sequence[int], out: Tensor | None) -> Tensor:
+        """The grid at a size; written into some targets of a larger result through a copy, as the ops want it whole."""
+        if out is None or out.is_contiguous():
+            return self.upsampling.apply(grid, size, out=out, backend=self.backend)
+        return out.copy_(self.upsampling.apply(grid, size, backend=self.backend))
 
 
 def _into(A: Tensor, size: Size, targets: int | None, maps: Tensor | None) -> FusedCam:

@@ -6,7 +6,7 @@ it found), the pass is repeated in the form that works, which is remembered for 
 """
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from camfast import guards, layers
 from camfast.errors import CaptureError
 from camfast.recorder import CaptureOptions, Defeated, Form, Recorder, find_tensor, plain
 
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _Result = TypeVar("_Result")
 
 _forms: "weakref.WeakKeyDictionary[nn.Module, Form]" = weakref.WeakKeyDictionary()
@@ -114,6 +115,8 @@ def _forward(form: Form, model: nn.Module, inputs: Any, recorder: Recorder) -> P
             explained = _explained(error, form)
             if explained is None:
                 error.add_note(f"camfast ran the model on {_described(positional, keywords)}, without changing them")
+                for expected in _expected(model, positional, keywords):
+                    error.add_note(expected)
                 raise
             raise explained from error
         interrupted = recorder.graph_interrupted or not torch.is_grad_enabled()
@@ -151,6 +154,20 @@ def _described(*inputs: Any) -> str:
     tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
     found = [f"{str(leaf.dtype).removeprefix('torch.')} {tuple(leaf.shape)}" for leaf in tensors]
     return f"inputs of {', '.join(found)}" if found else "inputs without a tensor"
+
+
+def _expected(model: nn.Module, *inputs: Any) -> Iterator[str]:
+    """What the model's first convolution takes, where that isn't what the first input is."""
+    convolutions = ((name, module) for name, module in model.named_modules() if isinstance(module, _CONVOLUTIONS))
+    name, first = next(convolutions, ("", None))
+    found = next((leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)), None)
+    if first is None or found is None:
+        return
+    axes = len(first.kernel_size)
+    if found.ndim != axes + 2:
+        yield f"the first convolution, {name!r}, takes (N, C, *S) with {axes} spatial axes, found {tuple(found.shape)}"
+    elif found.shape[1] != first.in_channels:
+        yield f"the first convolution, {name!r}, takes (N, {first.in_channels}, *S), found {tuple(found.shape)}"
 
 
 def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

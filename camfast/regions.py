@@ -121,7 +121,8 @@ class Region:
         if empty:
             raise ValueError(
                 f"the region of class {self.class_index}, where={_describe(self.where)}, is empty in sample "
-                f"{empty[0]}: nothing there is to be explained"
+                f"{empty[0]}: nothing there is to be explained; choose a class or a place that the output has, or "
+                "where='image'"
             )
         inside = scores[:, self.class_index].masked_fill(~mask, 0).flatten(1)
         return inside.sum(1, dtype=map_dtype(scores.dtype))
@@ -183,7 +184,8 @@ def _component(mask: Tensor, index: int, class_index: int) -> Tensor:
         labels, count = ndimage.label(pixels, structure)
         if not -count <= index < count:
             raise ValueError(
-                f"class {class_index} has {count} connected components in sample {sample}, and none of index {index}"
+                f"class {class_index} has {count} connected components in sample {sample}, and none of index {index}: "
+                + (f"give one from {-count} to {count - 1}" if count else "it is predicted nowhere there")
             )
         sizes = torch.from_numpy(labels).flatten().bincount(minlength=count + 1)[1:]
         label = int(sizes.argsort(descending=True, stable=True)[index]) + 1

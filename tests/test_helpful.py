@@ -18,6 +18,10 @@ def test_training_mode_is_said() -> None:
     images = torch.randn(2, 3, 8, 8)
     with pytest.warns(camfast.TrainingModeWarning, match=r"BatchNorm2d and Dropout .* call model.eval\(\) first"):
         camfast.cam(_model().train(), images, "2")
+    for explain in (camfast.Explainer(_model().train(), "2"), lambda x: camfast.cam(_model().train(), x, "2")):
+        with pytest.warns(camfast.TrainingModeWarning) as caught:
+            explain(images)
+        assert [warning.filename for warning in caught] == [__file__]
     camfast.cam(_model().eval(), images, "2")  # a warning would be an error here
 
 
@@ -39,6 +43,20 @@ def test_an_error_of_the_model_tells_what_it_was_run_on(inputs: torch.Tensor) ->
         camfast.cam(_model().eval(), inputs, "2")
     name = str(inputs.dtype).removeprefix("torch.")
     assert f"camfast ran the model on inputs of {name} {tuple(inputs.shape)}" in "".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (torch.randn(2, 1, 8, 8), "the first convolution, '0', takes (N, 3, *S), found (2, 1, 8, 8)"),
+        (torch.randn(2, 3, 8), "the first convolution, '0', takes (N, C, *S) with 2 spatial axes, found (2, 3, 8)"),
+        (torch.randn(2, 3, 9, 9), None),  # the linear layer's matter
+    ],
+)
+def test_an_error_of_the_model_tells_what_it_takes(inputs: torch.Tensor, expected: str | None) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        camfast.cam(_model().eval(), inputs, "2")
+    assert caught.value.__notes__[1:] == ([] if expected is None else [expected])
 
 
 @pytest.mark.parametrize("argument", ["output", "layer_output", "reshape"])

@@ -115,12 +115,16 @@ def test_components_of_each_sample_and_in_three_dimensions() -> None:
     scores = torch.stack([torch.zeros(2, 4, 4, 4), mask.float() * 2 - 1], 1)
     largest = Region(CLASS, component(0)).mask(scores)
     assert largest.flatten(1).sum(1).tolist() == [2, 16]
-    with pytest.raises(ValueError, match="class 1 has 1 connected components in sample 1, and none of index 1"):
+    with pytest.raises(
+        ValueError, match=r"class 1 has 1 connected components in sample 1, and none of index 1: give one from -1 to 0"
+    ):
         Region(CLASS, component(1)).mask(scores)
 
 
 def test_no_component() -> None:
-    with pytest.raises(ValueError, match="class 0 has 0 connected components in sample 0, and none of index 0"):
+    with pytest.raises(
+        ValueError, match="class 0 has 0 connected components in sample 0, and none of index 0: it is predicted nowhere"
+    ):
         Region(0, component(0)).total(
             -torch.ones(1, 2, 3, 3).cumsum(1).flip(1) * torch.tensor([2.0, 1.0]).view(1, 2, 1, 1)
         )
@@ -153,7 +157,7 @@ def test_the_sample_that_is_empty_is_named() -> None:
     scores = _scores((5, 7))
     scores[1, CLASS] = -99
     for where in ("predicted", predicted()):
-        with pytest.raises(ValueError, match="is empty in sample 1: nothing there"):
+        with pytest.raises(ValueError, match="is empty in sample 1: nothing there is to be explained; choose a class"):
             Region(CLASS, where).total(scores)
 
 

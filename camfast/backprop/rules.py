@@ -17,7 +17,7 @@ from torch.autograd.graph import Node, get_gradient_edge
 
 from camfast.backprop.activations import Activation, name_of, recognise, unseen
 from camfast.errors import ActivationRuleWarning
-from camfast.explanation import _level_of_caller
+from camfast.guards import level_of_caller
 
 Rule = Literal["saliency", "guided", "deconvnet", "linear"]
 
@@ -147,4 +147,4 @@ def _warn(rule: Rule, activations: Sequence[Activation], nodes: Sequence[Node], 
     if hidden:
         said.append(f"the inside of {' and '.join(hidden)} can't be seen, and gave its plain gradient")
     if said:
-        warnings.warn(f"{rule} rule: {'; '.join(said)}", ActivationRuleWarning, stacklevel=_level_of_caller())
+        warnings.warn(f"{rule} rule: {'; '.join(said)}", ActivationRuleWarning, stacklevel=level_of_caller())
