@@ -35,9 +35,10 @@ class Activation:
 
 
 _OTHERS = {
-    "LeakyRelu": "LeakyReLU", "PreluKernel": "PReLU", "RreluWithNoise": "RReLU", "Elu": "ELU", "Celu": "CELU",
+    "LeakyRelu": "LeakyReLU", "PreluKernel": "PReLU", "RreluWithNoise": "RReLU", "Celu": "CELU",
     "Softplus": "Softplus", "Silu": "SiLU", "Gelu": "GELU", "Hardswish": "Hardswish", "Mish": "Mish",
 }  # fmt: skip
+_TRANSPARENT = {"BackwardHookFunction"}  # how torch calls a module's own backward hooks
 
 
 def recognise(node: Node) -> Activation | None:
@@ -50,6 +51,8 @@ def recognise(node: Node) -> Activation | None:
         return Activation(node, "ReLU" if saved._saved_threshold == 0 else "Threshold")
     if name == "Hardtanh":
         return Activation(node, "ReLU6") if saved._saved_min_val == 0 else None
+    if name == "Elu":
+        return Activation(node, "ELU" if saved._saved_scale == 1 else "SELU")
     if name in ("Clamp", "ClampMin") and _is_zero(saved._saved_min):
         if getattr(saved, "_saved_max", None) is not None:
             return Activation(node, "ReLU6")
@@ -88,5 +91,5 @@ def name_of(node: Node) -> str:
 def unseen(node: Node) -> str | None:
     """The name of a function that may hold activations which no node shows: a custom one, or compiled TorchScript."""
     if hasattr(node, "_forward_cls"):
-        return name_of(node)
+        return None if name_of(node) in _TRANSPARENT else name_of(node)
     return "TorchScript" if "DifferentiableGraph" in node.name() else None

@@ -1,7 +1,7 @@
 """Attentive response maps: which of a layer's strongest units answers to each pixel, and how much."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import index
 from typing import Any, Literal, get_args
 
@@ -37,10 +37,10 @@ class AttentiveResponse:
         The choices, which change a map a lot.
     """
 
-    values: Tensor
-    unit: Tensor
+    values: Tensor = field(repr=False)
+    unit: Tensor = field(repr=False)
     units: Tensor
-    maps: Tensor | None
+    maps: Tensor | None = field(repr=False)
     layer: str
     rule: Rule
     rank: Rank
@@ -69,7 +69,8 @@ def attentive_response(
         R(x|f) = Σ_c [z_f alone, projected back to the input][c, x]
         D(x) = max_f R(x|f),  and the f that gives it, at ties the one of the higher rank
 
-    Memory doesn't grow with n but for what is returned.
+    Units go back one after the other, which took no longer than several at once: memory doesn't grow with n, but for
+    what is returned.
 
     Parameters
     ----------

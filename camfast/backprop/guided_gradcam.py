@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from camfast import layers
 from camfast.backprop.saliency import input_map
 from camfast.engine import Explainer, Layer
 from camfast.recorder import Extract
@@ -35,8 +36,8 @@ def guided_gradcam(
     method
         A name of `camfast.methods`; ``"gradcam"`` is the paper's.
     options
-        ``upsample``, ``sigma``, ``gain``, ``centres``, ``backend``, ``call``, ``layer_output``, ``reshape`` of
-        `camfast.Explainer`.
+        ``upsample``, ``sigma``, ``gain``, ``centres``, ``head``, ``centre``, ``calibration``, ``backend``, ``call``,
+        ``layer_output``, ``reshape`` of `camfast.Explainer`.
 
     Returns
     -------
@@ -68,7 +69,8 @@ def guided_gradcam(
     fixed = {"relu", "size", "create_graph", "fuse"} & set(options)
     if fixed:
         raise TypeError(f"guided_gradcam sets {' and '.join(sorted(fixed))} itself: leave it out")
-    coarse = Explainer(model, layer, method, relu=True, output=output, **options)(inputs, target)
+    name, _ = layers.find(layers.unwrap(model), layer)
+    coarse = Explainer(model, name, method, relu=True, output=output, **options)(inputs, target)
     chosen = coarse.targets if isinstance(target, str) and target == "predicted" else target
     fine = input_map(model, inputs, chosen, output, "guided")
     maps: Tensor = coarse.maps

@@ -56,3 +56,5 @@ def test_options_of_the_coarse_map() -> None:
         camfast.guided_gradcam(model, x, "7", 1, relu=False, size="grid")
     with pytest.raises(ValueError, match="method must be one of"):
         camfast.guided_gradcam(model, x, "7", 1, method="guided")
+    with pytest.raises(TypeError, match="layer must be a dotted name or a module, found list"):
+        camfast.guided_gradcam(model, x, ["6", "7"], 1)  # type: ignore[arg-type]

@@ -1,7 +1,9 @@
 """The rules at activation functions: however they are written, wherever they stand, and where they don't belong."""
 
+import gc
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -141,7 +143,7 @@ OTHERS: dict[str, tuple[nn.Module, str]] = {
     "RReLU": (nn.RReLU(), "RReLU"),
     "ELU": (nn.ELU(), "ELU"),
     "ELU in place": (nn.ELU(inplace=True), "ELU"),
-    "SELU": (nn.SELU(), "ELU"),
+    "SELU": (nn.SELU(), "SELU"),
     "CELU": (nn.CELU(0.5), "CELU"),
     "Softplus": (nn.Softplus(), "Softplus"),
     "SiLU": (nn.SiLU(), "SiLU"),
@@ -402,6 +404,35 @@ def test_nothing_is_left_behind(x: Tensor) -> None:
     assert relative_error(plain, camfast.saliency(model, x, 3)) < EXACT
     assert torch.overrides._get_current_function_mode() is None
     assert torch.is_grad_enabled()
+
+
+def test_the_graph_is_let_go(x: Tensor) -> None:
+    seen: list[weakref.ref[Tensor]] = []
+
+    def relu(a: Tensor) -> Tensor:
+        seen.append(weakref.ref(a))
+        return torch.maximum(a, _zero(a))
+
+    model = _layers(Act(relu), Act(relu), Act(relu))
+    for explain in MAPS.values():
+        explain(model, x, "all")
+    camfast.attentive_response(model, x, "2", 2)
+    gc.collect()
+    assert len(seen) == 3 * 3 + 3
+    assert not any(ref() is not None for ref in seen)
+
+
+def test_the_models_own_hooks_are_no_activations(x: Tensor) -> None:
+    fired: list[nn.Module] = []
+    model = _layers(nn.ReLU(), nn.ReLU(), nn.ReLU())
+
+    def hook(module: nn.Module, inputs: object, outputs: object) -> None:
+        fired.append(module)
+
+    for module in model:
+        module.register_full_backward_hook(hook)
+    assert relative_error(camfast.deconvnet(model, x, 3), reference.of_class(model, x, 3, "deconvnet")) < EXACT
+    assert len(fired) == len(model)
 
 
 def test_nan_comes_out_in_its_own_sample(x: Tensor) -> None:

@@ -66,6 +66,18 @@ def test_regions(rule: str) -> None:
     assert relative_error(several[:, 0], expected) < EXACT
 
 
+@pytest.mark.parametrize("rule", MAPS)
+def test_units_of_other_layers(rule: str) -> None:
+    model, x = reference.vgg_like(2), reference.image(2)
+    steps = reference.forwards(model, x)[:7]
+    start = torch.zeros_like(steps[-1]["output"])
+    start[:, 3, 1, 2] = 1
+    expected = reference.backwards(steps, start, rule)
+    assert relative_error(MAPS[rule](model, x, camfast.Unit("6", (3, 1, 2))), expected) < EXACT
+    several = MAPS[rule](model, x, [camfast.Unit("11", 4), camfast.Unit("6", (3, 1, 2))])
+    assert relative_error(several[:, 1], expected) < EXACT
+
+
 def test_of_a_probability_is_p_times_that_of_its_logarithm() -> None:
     model, x = reference.vgg_like(2), reference.image(2)
     p = model(x).softmax(1)[:, 1].detach()
