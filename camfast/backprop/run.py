@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from camfast import guards
 from camfast.backprop.in_place import SeenInPlace
 from camfast.errors import CaptureError
-from camfast.passes import _arguments, _described
+from camfast.passes import _arguments, _described, _expected
 from camfast.recorder import CaptureOptions, Form, Recorder
 
 
@@ -79,6 +79,8 @@ def from_inputs(
                         "build or load the model outside of it, or copy.deepcopy it there"
                     ) from error
                 error.add_note(f"camfast ran the model on {_described(positional, keywords)}, without changing them")
+                for expected in _expected(model, positional, keywords):
+                    error.add_note(expected)
                 raise
         yield Run(result, source, recorder.activations())
 

@@ -204,6 +204,7 @@ def test_what_can_not_be_explained() -> None:
     with pytest.raises(RuntimeError) as caught:
         camfast.saliency(model, x[:, :1])
     assert "camfast ran the model on inputs of float64 (3, 1, 17)" in "".join(caught.value.__notes__)
+    assert "the first convolution, '0', takes (N, 2, *S), found (3, 1, 17)" in caught.value.__notes__
     with pytest.raises(camfast.CaptureError, match="no gradient flows from the scores back to the input"):
         camfast.guided_backprop(nn.Sequential(model, _Apply(Tensor.detach)), x)
     with pytest.raises(camfast.CaptureError, match=r"model returned dict, not a tensor: pass output="):
