@@ -41,6 +41,7 @@ from camfast.receptive_field import ReceptiveField, effective_receptive_field
 from camfast.regions import Region, component, predicted
 from camfast.saving import load_maps, read_provenance, save_maps
 from camfast.scan import scan
+from camfast.sweep import LayerSweep, layer_sweep
 from camfast.targets import Unit
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ __all__ = [
     "Explanation",
     "IllConditionedWarning",
     "InputError",
+    "LayerSweep",
     "MissingExtraError",
     "ReceptiveField",
     "Region",
@@ -72,6 +74,7 @@ __all__ = [
     "effective_receptive_field",
     "guided_backprop",
     "guided_gradcam",
+    "layer_sweep",
     "load_maps",
     "methods",
     "metrics",

@@ -28,7 +28,7 @@ ORDER = (
     {"mapping"},
     {"capture", "passes", "explanation", "receptive_field", "centres"},
     {"calibration"},
-    {"engine"},
+    {"depths", "engine"},
     {"backprop", "baselines", "provenance", "scoring", "sweep"},
     {"metrics", "perturbation", "saving"},
     {"scan", "plot"},
