@@ -8,7 +8,7 @@ from torch import Tensor
 
 from camfast import ops
 
-BLUR = 8  # σ of "blur" is the shortest axis divided by this
+BLUR = 8  # σ of "blur" along an axis is the axis divided by this
 
 
 def baseline(inputs: Tensor, kind: Any) -> Tensor:
@@ -20,7 +20,7 @@ def baseline(inputs: Tensor, kind: Any) -> Tensor:
         (N, C, *S).
     kind
         ``"zero"``; ``"mean"``: each sample's mean in each channel; ``"blur"``: the sample under a Gaussian of σ = ⅛ of
-        its shortest axis; a number; or a tensor that can be broadcast to (N, C, *S).
+        each axis; a number; or a tensor that can be broadcast to (N, C, *S).
 
     Returns
     -------
@@ -39,7 +39,7 @@ def baseline(inputs: Tensor, kind: Any) -> Tensor:
             means = inputs.flatten(2).mean(2, dtype=torch.promote_types(inputs.dtype, torch.float32))
             return means.to(inputs.dtype).reshape(*means.shape, *(1,) * (inputs.ndim - 2)).expand_as(inputs)
         if kind == "blur":
-            return blurred(inputs, min(inputs.shape[2:]) / BLUR)
+            return blurred(inputs, [extent / BLUR for extent in inputs.shape[2:]])
     elif isinstance(kind, Tensor | int | float) and not isinstance(kind, bool):
         given = torch.as_tensor(kind, dtype=inputs.dtype, device=inputs.device)
         try:

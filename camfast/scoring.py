@@ -1,7 +1,6 @@
 """The scores of a model for changed inputs, batch by batch and without a graph: what metrics and perturbations run."""
 
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -11,15 +10,12 @@ from torch import Tensor, nn
 
 from camfast import guards, layers
 from camfast._extras import require
-from camfast.errors import TrainingModeWarning
 from camfast.ops.forms import map_dtype
 from camfast.recorder import CaptureOptions, Extract, Form, Recorder, find_tensor, plain
 from camfast.regions import Region
 from camfast.targets import Selection, named_units, select
 
 _Step = TypeVar("_Step")
-
-_UNSTEADY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
 class Output(NamedTuple):
@@ -119,14 +115,7 @@ class Scorer:
         object.__setattr__(self, "units", units)
         if isinstance(self.batch, bool) or not isinstance(self.batch, int) or self.batch < 1:
             raise ValueError(f"batch must be a whole number of at least 1, found {self.batch!r}")
-        unsteady = {type(m).__name__ for m in self.model.modules() if m.training and isinstance(m, _UNSTEADY)}
-        if unsteady:
-            warnings.warn(
-                f"the model is in training mode, where {' and '.join(sorted(unsteady))} make scores depend on chance "
-                "or on the rest of the batch: call model.eval() first",
-                TrainingModeWarning,
-                stacklevel=4,
-            )
+        guards.warn_of_training_mode(self.model)
 
     def __call__(self, inputs: Tensor) -> Output:
         """Run a batch that fits the model at once; the model may change the tensor that it is given."""

@@ -37,6 +37,8 @@ def test_blur_is_a_gaussian_with_weights_that_sum_to_one_at_the_border_too() -> 
         weights = [math.exp(-((p - q) ** 2) / (2 * 2.5**2)) for q in range(20)]
         expected = sum(w * inputs[1, 0, q].item() for q, w in enumerate(weights)) / sum(weights)
         assert abs(float(found[1, 0, p]) - expected) < 1e-6  # Gaussians are cut at 5.5 σ
+    thin = torch.randn(1, 1, 1, 16).double()
+    assert torch.allclose(baseline(thin, "blur")[0, 0, 0], baseline(thin[:, :, 0], "blur")[0, 0], atol=1e-12)
     even = torch.full((1, 1, 5, 6), 3.0).double()
     assert torch.allclose(blurred(even, 2.0), even, atol=1e-12)
 

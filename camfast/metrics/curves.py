@@ -87,8 +87,8 @@ def deletion(
         One scalar a sample: ``"predicted"``, the class that each unchanged image is given; a class; a LongTensor (N,);
         a `camfast.Region`, which keeps the positions that it has in the unchanged image; a function of the output.
     baseline
-        ``"zero"``; ``"mean"``, of each image and channel; ``"blur"``, the image under a Gaussian of σ = ⅛ of its
-        shortest axis; a number; or a tensor that can be broadcast to the inputs.
+        ``"zero"``; ``"mean"``, of each image and channel; ``"blur"``, the image under a Gaussian of σ = ⅛ of each
+        axis; a number; or a tensor that can be broadcast to the inputs.
     steps
         K; more than P pixels have no use.
     softmax

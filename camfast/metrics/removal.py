@@ -108,7 +108,7 @@ def region_drop(
     share
         Part of the voxels that is replaced, above 0 and up to 1.
     baseline
-        ``"mean"``, of each sample and channel; ``"blur"``, the sample under a Gaussian of σ = ⅛ of its shortest axis;
+        ``"mean"``, of each sample and channel; ``"blur"``, the sample under a Gaussian of σ = ⅛ of each axis;
         ``"zero"``; a number; or a tensor that can be broadcast to the inputs.
     draws
         How often random voxels are drawn.

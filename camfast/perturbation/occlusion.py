@@ -45,8 +45,8 @@ def occlusion(
         Distance of windows in pixels, at most the window; None: half of the window, rounded up. The last window along
         an axis is moved inside, so that every pixel is covered.
     baseline
-        ``"zero"``; ``"mean"``, of each sample and channel; ``"blur"``, the sample under a Gaussian of σ = ⅛ of its
-        shortest axis; a number; or a tensor that can be broadcast to the inputs.
+        ``"zero"``; ``"mean"``, of each sample and channel; ``"blur"``, the sample under a Gaussian of σ = ⅛ of each
+        axis; a number; or a tensor that can be broadcast to the inputs.
     softmax
         Take softmax probabilities in place of scores.
     output

@@ -100,7 +100,7 @@ def rise(
         q, above 0 and up to 1.
     baseline
         What is seen where the mask is 0: ``"zero"``, as in the paper; ``"mean"``, of each sample and channel;
-        ``"blur"``, the sample under a Gaussian of σ = ⅛ of its shortest axis; a number; or a tensor that can be
+        ``"blur"``, the sample under a Gaussian of σ = ⅛ of each axis; a number; or a tensor that can be
         broadcast to the inputs.
     softmax
         Take softmax probabilities, as the paper does: a score's offset would add noise. False for a single output.

@@ -200,6 +200,6 @@ def test_what_does_not_fit_is_named() -> None:
 
 def test_training_mode_is_said() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(6, 3)).train()
-    with pytest.warns(camfast.TrainingModeWarning, match=r"Dropout make scores depend.*model.eval\(\)") as caught:
-        confidence_change(model, torch.randn(2, 1, 6), torch.rand(2, 6))
+    with pytest.warns(camfast.TrainingModeWarning, match=r"Dropout make.*model.eval\(\)") as caught:
+        average_drop(model, torch.randn(2, 1, 6), torch.rand(2, 6))
     assert caught[0].filename == __file__
