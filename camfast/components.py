@@ -45,11 +45,11 @@ def first_component(features: Tensor, *, centre: bool = False) -> tuple[Tensor, 
     """
     largest = features.detach().abs().amax((-2, -1), keepdim=True).double()
     finite = largest.isfinite()
-    # scaled, as the squares of a Gram matrix may leave the range of float64; and eigh refuses what isn't finite
-    M = torch.where(finite, features.double() / torch.where(finite & (largest > 0), largest, 1), 0)
+    # scaled, as the squares of a Gram matrix may leave the range of float64
+    M = features.double() / torch.where(finite & (largest > 0), largest, 1)
     if centre:
         M = M - M.mean(-1, keepdim=True)
-    v = _direction(M)
+    v = _direction(M, finite)
     L = torch.einsum("...kz,...k->...z", M, v)
     sign = _sign(L.detach(), M.detach().sum(-2))
     L = torch.where(finite[..., 0], L * sign * largest[..., 0], torch.nan)
@@ -58,28 +58,29 @@ def first_component(features: Tensor, *, centre: bool = False) -> tuple[Tensor, 
     return L.to(dtype), v.to(dtype)
 
 
-def _direction(M: Tensor) -> Tensor:
+def _direction(M: Tensor, finite: Tensor) -> Tensor:
     """The first right singular vector of the transposes of M (..., K, Z); 0 where M is 0."""
     channels, positions = M.shape[-2:]
     if torch.is_grad_enabled() and M.requires_grad:
-        return _differentiable_direction(M)
+        return _differentiable_direction(M, finite)
+    # eigh refuses what isn't finite
     if channels <= positions:
-        v = torch.linalg.eigh(M @ M.mT).eigenvectors[..., -1]
+        v = torch.linalg.eigh(torch.where(finite, M @ M.mT, 0)).eigenvectors[..., -1]
         along = torch.einsum("...kz,...k->...z", M, v)
     else:
-        along = torch.linalg.eigh(M.mT @ M).eigenvectors[..., -1]
+        along = torch.linalg.eigh(torch.where(finite, M.mT @ M, 0)).eigenvectors[..., -1]
     v = torch.einsum("...kz,...z->...k", M, along)  # exactly 0 in a channel that is
     length = v.norm(dim=-1, keepdim=True)
     return torch.where(length > 0, v / length, 0)
 
 
-def _differentiable_direction(M: Tensor) -> Tensor:
+def _differentiable_direction(M: Tensor, finite: Tensor) -> Tensor:
     """The vector as v + (λ − C)⁺ C v with C = MMᵀ, where (λ − C)⁺v = 0 and the derivative is (λ − C)⁺ dC v.
 
     torch's own derivative of eigh divides by the differences of all pairs of eigenvalues, of which the small ones
     often agree.
     """
-    C = M @ M.mT
+    C = torch.where(finite, M @ M.mT, 0)
     values, vectors = torch.linalg.eigh(C.detach())
     v: Tensor = vectors[..., -1] * values[..., -1:].ne(0)
     gaps = values[..., -1:] - values

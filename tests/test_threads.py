@@ -54,8 +54,8 @@ def test_one_model_with_other_layers_targets_and_methods() -> None:
     options = [
         (layer, target, method)
         for layer in ("0", "1", "2", "4", "3")  # the output of the last batch norm is changed in place
-        for target in (2, "all", [0, 3])
-        for method in ("gradcam", "hirescam", "layercam", "elementwise")
+        for target in (2, "all", [0, 3], camfast.Unit("6.1", 5))
+        for method in ("gradcam", "hirescam", "layercam", "elementwise", "eigencam", "eigengradcam")
     ]
     jobs = []
     for index in range(CALLS):
