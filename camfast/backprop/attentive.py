@@ -164,7 +164,7 @@ def _strongest(z: Tensor, units: int, rank: Rank, name: str) -> Tensor:
     count = z.shape[1]
     if not 1 <= wanted <= count:
         raise ValueError(f"units={wanted}: layer {name!r} has {count} units, ask for 1 to {count} of them")
-    places = z.reshape(*z.shape[:2], -1)
+    places = z.unsqueeze(2).flatten(2)  # a dense layer's units have one place each
     strength = places.amax(2) if rank == "max" else places.sum(2, dtype=map_dtype(z.dtype))
     return strength.sort(dim=1, descending=True, stable=True).indices[:, :wanted]
 

@@ -88,6 +88,22 @@ def test_batches_are_single_samples() -> None:
         assert torch.equal(together.units[sample : sample + 1], alone.units)
 
 
+def test_a_batch_of_none() -> None:
+    found = camfast.attentive_response(reference.vgg_like(2), reference.image(2)[:0], "7", 3, per_unit=True)
+    assert found.values.shape == found.unit.shape == (0, 17, 16)
+    assert found.units.shape == (0, 3)
+    assert found.maps is not None
+    assert found.maps.shape == (0, 3, 17, 16)
+
+
+def test_units_of_a_dense_layer() -> None:
+    model, x = reference.vgg_like(2), reference.image(2)
+    values, _, units, _ = _by_hand(model, x, "11", 4, "deconvnet", "max", "sum")
+    found = camfast.attentive_response(model, x, "11", 4)
+    assert relative_error(found.values, values) < TOLERANCE
+    assert torch.equal(found.units, units)
+
+
 def test_ties() -> None:
     """Equal units rank by channel, and what they see goes to the one of the higher rank."""
     model = nn.Sequential(nn.Conv1d(1, 4, 1, bias=False), nn.ReLU())
