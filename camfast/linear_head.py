@@ -11,8 +11,8 @@ from camfast import layers
 from camfast.ops.forms import map_dtype
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-# Scores that a network has computed in its own order, against sums of terms in float64: rounding of some hundred terms.
-_TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
+# Of the sum of magnitudes: what a network's own order of summation, and the ten bits of TF32, may be away from float64.
+_TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 5e-2}
 _INSTEAD = "gradcam and hirescam need no such head"
 
 
@@ -58,7 +58,8 @@ def head_weights(
         fault = _fault(module, activations.shape[1:], scores.shape[1])
         if fault is None:
             weight: Tensor = module.weight.flatten(1)
-            if _gives(weight, module.bias, means, scores):
+            tolerance = max(_TOLERANCE[activations.dtype], _TOLERANCE[scores.dtype])
+            if _gives(weight, module.bias, means, scores, tolerance):
                 return weight
         found.append(f"{name or 'the model'} {fault or _NOT_THE_SCORES}")
     if head is not None:
@@ -108,7 +109,7 @@ def _fault(module: Any, shape: Sequence[int], classes: int) -> str | None:
     return None
 
 
-def _gives(weight: Tensor, bias: Tensor | None, means: Tensor, scores: Tensor) -> bool:
+def _gives(weight: Tensor, bias: Tensor | None, means: Tensor, scores: Tensor, tolerance: float) -> bool:
     """Whether a head makes the scores of the means, in every sample whose numbers are finite."""
     weight = weight.detach().to(means)
     bias = means.new_zeros(len(weight)) if bias is None else bias.detach().to(means)
@@ -116,7 +117,7 @@ def _gives(weight: Tensor, bias: Tensor | None, means: Tensor, scores: Tensor) -
     away = (torch.addmm(bias, means, weight.T) - scores.detach()).abs()
     # a row that isn't finite shows in its map
     known = means.isfinite().all(1) & scores.isfinite().all(1)
-    fits = away <= _TOLERANCE[scores.dtype] * size
+    fits = away <= tolerance * size
     return bool((fits | ~known[:, None]).all())
 
 

@@ -85,6 +85,17 @@ def test_the_grid_needs_no_measuring(measured: list[str]) -> None:
     assert not measured
 
 
+def test_a_scan_takes_the_measured_sigma(measured: list[str]) -> None:
+    model = nn.Sequential(nn.Conv3d(1, 2, 3, padding=1), nn.AvgPool3d(2), nn.Flatten(), nn.Linear(128, 3))
+    volume, images = torch.randn(12, 12, 12), torch.randn(3, 1, 8, 8, 8)
+    options: dict[str, Any] = {"window": 8, "stride": 4, "target": 1, "progress": False}
+    found = camfast.scan(volume, camfast.Explainer(model, "1", **_options(images)), **options).cam
+    sigma = camfast.effective_receptive_field(model, images, "1").sigma
+    expected = camfast.scan(volume, camfast.Explainer(model, "1", "extended", sigma=sigma), **options).cam
+    assert measured == ["1"]
+    assert torch.equal(found, expected)
+
+
 def test_threads_measure_once(measured: list[str]) -> None:
     explainer, x = camfast.Explainer(_blurs(8), "7", **_options()), _images(1)
     barrier = threading.Barrier(4)

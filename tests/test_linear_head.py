@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import camfast
 from camfast import models
 from tests import oracle
-from tests.capture.networks import images, sequential
+from tests.capture.networks import Apply, images, sequential
 
 POOLS = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -93,6 +93,16 @@ def test_half_precision() -> None:
     A = model[1](model[0](x)).detach().double()
     expected = torch.einsum("nkij,k->nij", A, model[4].weight[1].detach().double()) / 63
     assert oracle.relative_error(result.grid, expected) < 1e-6
+
+
+def test_scores_in_single_of_activations_in_half() -> None:
+    single = Apply(lambda scores: scores.float())
+    model = _pooled(2, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4), single).float()
+    x = _inputs(2).float()
+    exact = camfast.cam(model, x, "1", 1, method="cam", size="grid")
+    with torch.autocast("cpu", torch.bfloat16):
+        found = camfast.cam(model, x, "1", 1, method="cam", size="grid")
+    assert oracle.relative_error(found, exact) < 0.05  # eight bits in the convolution, and in what it gives
 
 
 def test_empty_batches_and_what_is_not_finite() -> None:

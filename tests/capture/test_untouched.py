@@ -280,3 +280,24 @@ def test_statistics_of_a_scripted_part(train: bool) -> None:
     with _untouched(model):
         found = camfast.cam(model, x, "1", 1, relu=False, size="grid")
     assert oracle.relative_error(found, oracle.grid(twin, x, "1", 1)) < 1e-12
+
+
+def test_by_maps_without_a_graph_and_by_units() -> None:
+    model = sequential(nn.BatchNorm2d(CHANNELS), _Counting(torch.ones(CHANNELS, 1, 1)), nn.ReLU(inplace=True)).train()
+    x = images(3)
+    unit = camfast.Unit("5.1", 3)
+    with _untouched(model):
+        for method, target in (
+            ("eigencam", "all"),
+            ("eigencam", unit),
+            ("eigengradcam", [unit, unit]),
+            ("gradcam", unit),
+        ):
+            camfast.cam(model, x, "3", target, method=method)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="method='cam' needs scores"):
+            camfast.cam(model, x, "1", method="cam")
+        with pytest.raises(ValueError, match="out of range"):
+            camfast.cam(model, x, "1", camfast.Unit("5.1", 8))
+    pooled = nn.Sequential(*model[:3], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(CHANNELS, 5)).double()
+    with _untouched(pooled):
+        camfast.cam(pooled, x, "2", "all", method="cam")
