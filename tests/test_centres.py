@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 import camfast
 from camfast import models
@@ -210,6 +211,58 @@ def test_branches_that_differ_by_less_than_a_cell_meet_in_the_middle() -> None:
     assert camfast.receptive_field_centres(model, "", torch.rand(1, 1, 16, 16)) == ((0.25, 2), (0.25, 2))
 
 
+def _unpooled(x: Tensor) -> Tensor:
+    pooled, places = F.max_pool2d(x, 2, return_indices=True)
+    return F.max_unpool2d(pooled.relu(), places, 2)
+
+
+def _assembled(x: Tensor, *firsts: int) -> Tensor:
+    whole = torch.zeros(len(x), len(firsts), 12, 12)
+    for channel, first in enumerate(firsts):
+        whole[:, channel : channel + 1] = x[:, :, first : first + 12, first : first + 12]
+    return whole
+
+
+@pytest.mark.parametrize(
+    ("function", "start"),
+    [
+        (_unpooled, 0),
+        (lambda x: _assembled(x, 2, 2), 2),
+        (lambda x: F.pixel_shuffle(F.pixel_unshuffle(F.avg_pool2d(x, 5, 1), 2), 2), 2),
+        (lambda x: torch.stack([x, x * 2], 2).flatten(1, 2), 0),
+        (lambda x: torch.cat(x.split([4, 8, 4], 3), 3), 0),
+        (lambda x: torch.cat([torch.zeros(1, 1, 16, 3), x], 3)[..., 3:], 0),
+        (lambda x: x.softmax(1) + x.expand(2, 1, 16, 16).amax(0, keepdim=True), 0),
+        (lambda x: F.local_response_norm(x, 2), 0),
+        (lambda x: F.lp_pool2d(x, 2, 3, 1), 1),
+        (lambda x: checkpoint(F.avg_pool2d, x, 3, 1, use_reentrant=False), 1),
+    ],
+)
+def test_operations_that_come_up_now_and_then(function: Callable[[Tensor], Tensor], start: float) -> None:
+    found = camfast.receptive_field_centres(Calls(function), "", torch.rand(1, 1, 16, 16))
+    assert found == ((start, 1), (start, 1))
+
+
+def test_models_in_other_types_and_wrappers() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 4, 4, stride=2), nn.BatchNorm2d(4), nn.Dropout(), nn.ReLU6(), nn.Conv2d(4, 1, 3))
+    expected, images = ((3.5, 2), (3.5, 2)), torch.rand(2, 2, 20, 20)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert camfast.receptive_field_centres(model, "4", images) == expected
+    assert camfast.receptive_field_centres(nn.DataParallel(model), "4", images) == expected
+    compiled = torch.compile(model, backend="eager")
+    compiled(images)
+    assert camfast.receptive_field_centres(compiled, "4", images) == expected  # type: ignore[arg-type]
+    half = model.bfloat16().to(memory_format=torch.channels_last)
+    assert camfast.receptive_field_centres(half, "4", images.bfloat16()) == expected
+
+
+def test_a_layer_that_runs_again_is_followed_to_its_last_call() -> None:
+    shared = nn.Conv1d(1, 1, 3)
+    assert camfast.receptive_field_centres(nn.Sequential(shared, nn.ReLU(), shared), "0", torch.rand(1, 1, 9)) == (
+        (2, 1),
+    )
+
+
 def _attention(x: Tensor) -> Tensor:
     tokens = x.flatten(2).transpose(1, 2)
     mixed = F.scaled_dot_product_attention(tokens, tokens, tokens)
@@ -222,6 +275,8 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     "dense": (nn.Sequential(nn.Flatten(), nn.Linear(256, 16), nn.Unflatten(1, (1, 4, 4))), "at addmm"),
     "tokens": (nn.Sequential(nn.Conv2d(1, 4, 4, stride=4), nn.Flatten(2)), "as tokens"),
     "attention": (Calls(_attention), "at bmm|attention"),
+    "assembled": (Calls(lambda x: _assembled(x, 2, 0)), r"at copy, where cells at 2 \+ 1 i meet cells at 0 \+ 1 i"),
+    "fractions": (nn.Sequential(nn.FractionalMaxPool2d(2, output_ratio=0.5)), "at fractional_max_pool2d"),
     "turned": (Calls(lambda x: x.flip(2)), "at flip"),
     "rolled": (Calls(lambda x: x.roll(3, 2)), "at roll"),
     "transposed": (Calls(lambda x: x.transpose(2, 3)), "no grid of the input's 2 spatial axes in their order"),
