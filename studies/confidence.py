@@ -11,7 +11,7 @@ Needs CNN-2::
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -30,6 +30,7 @@ from studies.train_subtomograms import quick_network, trained
 METHODS = ("gradcam", "gradcam++", "extended", "respond")
 UPSAMPLINGS = ("gaussian", "linear")
 MASKS = ("minmax", "positive", "top50")
+FEWER = ("minmax", "top50")
 SPREADS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 RECTIFIED = {
     "nowhere": ("none", False, False),
@@ -104,15 +105,12 @@ def features(bed: Bed, layer: str) -> Features:
     return Features(A, G, y, tuple(bed.inputs.shape[2:]), sigma, centres)
 
 
-def changes(bed: Bed, maps: Tensor) -> dict[str, ConfidenceChange]:
+def changes(bed: Bed, maps: Tensor, masks: Sequence[str] = MASKS) -> dict[str, ConfidenceChange]:
     """Confidences for each way to mask."""
     baseline: Literal["mean", "black"] = "mean" if bed.preprocess is None else "black"
     common: dict[str, Any] = {"baseline": baseline, "preprocess": bed.preprocess}
-    return {
-        "minmax": metrics.confidence_change(bed.network, bed.inputs, maps, scale="minmax", **common),
-        "positive": metrics.confidence_change(bed.network, bed.inputs, maps, scale="positive", **common),
-        "top50": metrics.confidence_change(bed.network, bed.inputs, maps, mask="top50", **common),
-    }
+    options = {"minmax": {"scale": "minmax"}, "positive": {"scale": "positive"}, "top50": {"mask": "top50"}}
+    return {name: metrics.confidence_change(bed.network, bed.inputs, maps, **options[name], **common) for name in masks}
 
 
 def cells(found: dict[str, ConfidenceChange], masks: Sequence[str] = MASKS) -> list[str]:
@@ -170,11 +168,11 @@ def spreads(study: Study, bed: Bed, f: Features) -> Table:
     rows = []
     for method in ("gradcam", "extended"):
         for spread_ in SPREADS:
-            found = changes(bed, f.maps(method, "gaussian", spread_))
+            found = changes(bed, f.maps(method, "gaussian", spread_), FEWER)
             study.measurements[f"{bed.name} {method} sigma x{spread_}"] = numbers(found)
-            rows.append((method, f"{spread_:g}", *cells(found, ("minmax", "top50"))))
-    masks = ("minmax", "top50")
-    return Table(f"{bed.name}: σ times a factor", heads("method", "σ / measured σ", masks=masks), rows)
+            rows.append((method, f"{spread_:g}", *cells(found, FEWER)))
+    title = f"{bed.name}: σ times a factor, {len(bed.inputs)} images"
+    return Table(title, heads("method", "σ / measured σ", masks=FEWER), rows)
 
 
 def rectified(study: Study, bed: Bed, f: Features) -> Table:
@@ -204,12 +202,17 @@ def layers(study: Study, bed: Bed) -> Table:
     for layer in bed.layers:
         f = features(bed, layer)
         for method in ("gradcam", "extended"):
-            found = changes(bed, f.maps(method, "gaussian"))
-            study.measurements[f"{bed.name} {layer} {method} gaussian"] = numbers(found)
+            found = changes(bed, f.maps(method, "gaussian"), FEWER)
+            study.measurements[f"{bed.name} {layer} {method} gaussian, {len(bed.inputs)} images"] = numbers(found)
             grid = " × ".join(map(str, f.A.shape[2:]))
-            rows.append((layer, grid, f"{f.sigma[0]:.1f}", method, *cells(found, ("minmax", "top50"))))
-    masks = ("minmax", "top50")
-    return Table(f"{bed.name}: other layers", heads("layer", "grid", "σ", "method", masks=masks), rows)
+            rows.append((layer, grid, f"{f.sigma[0]:.1f}", method, *cells(found, FEWER)))
+    title = f"{bed.name}: other layers, {len(bed.inputs)} images"
+    return Table(title, heads("layer", "grid", "σ", "method", masks=FEWER), rows)
+
+
+def first(bed: Bed, count: int) -> Bed:
+    """A test bed with its first images only, for the sweeps."""
+    return replace(bed, inputs=bed.inputs[:count])
 
 
 def subtomograms(study: Study) -> Bed:
@@ -248,9 +251,10 @@ def main() -> None:
     study = Study("confidence", arguments(__doc__).parse_args().quick)
     bed = subtomograms(study)
     f = features(bed, "maxpool2")
-    study.tables += [combinations(study, bed, "maxpool2", f), spreads(study, bed, f), rectified(study, bed, f)]
+    fewer = first(bed, 506)
+    study.tables += [combinations(study, bed, "maxpool2", f), spreads(study, fewer, features(fewer, "maxpool2"))]
+    study.tables += [rectified(study, bed, f), layers(study, fewer)]
     study.tables += [Table("CNN-2, maxpool2: y − ΣL of the signed maps", ("method", "y − ΣL"), residuals(f))]
-    study.tables += [layers(study, bed)]
     draw(study, bed, f)
     for other in picture_beds(study.quick):
         f = features(other, other.layers[0])
