@@ -60,6 +60,7 @@ def row(bed: Bed, layer: str, statistic: str, field: camfast.ReceptiveField) -> 
         statistic,
         _numbers(field.sigma, 2),
         f"{field.r_squared:.3f}",
+        _numbers(field.r_squared_per_axis, 3),
         _numbers(field.centre, 1),
         _numbers(arithmetic, 1),
         str(field.images),
@@ -81,11 +82,11 @@ def main() -> None:
                 try:
                     field = camfast.effective_receptive_field(bed.network, bed.inputs, layer, statistic)
                 except (CamfastError, ValueError) as error:
-                    rows.append((bed.name, layer, "", statistic, str(error), "", "", "", str(len(bed.inputs))))
+                    rows.append((bed.name, layer, "", statistic, str(error), *[""] * 4, str(len(bed.inputs))))
                     continue
                 rows.append(row(bed, layer, statistic, field))
-                measured = {"sigma": field.sigma, "centre": field.centre, "r_squared": field.r_squared}
-                study.measurements[f"{bed.name} {layer} {statistic}"] = {**measured, "images": field.images}
+                measured = {name: value for name, value in vars(field).items() if name != "field"}
+                study.measurements[f"{bed.name} {layer} {statistic}"] = measured
                 if statistic == "absolute" and (bed.name, layer) in DRAWN:
                     study.picture(
                         plot.receptive_field(field, title=f"{bed.name}, {layer}"),
@@ -94,7 +95,18 @@ def main() -> None:
                         layer=layer,
                         network=bed.name,
                     )
-    columns = ("network", "layer", "grid", "statistic", "σ in pixels", "R²", "centre", "by arithmetic", "images")
+    columns = (
+        "network",
+        "layer",
+        "grid",
+        "statistic",
+        "σ in pixels",
+        "R²",
+        "R² an axis",
+        "centre",
+        "by arithmetic",
+        "images",
+    )
     note = (
         "*by arithmetic* is where `receptive_field_centres` puts the same unit. Published for VGG-16's last feature "
         "map, another network on other data: σ = (31.78, 33.36) pixels, R² = 0.9905."
