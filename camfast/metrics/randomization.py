@@ -69,10 +69,10 @@ def randomization_check(
     explain
         Any method, as a function of a model and inputs that returns maps (N, *S). It has to explain the model that it
         is given, and the same class for every model: ``lambda model, x: camfast.cam(model, x, "features.9", classes)``
-        with fixed ``classes``.
+        with fixed ``classes``, and layers by their names: the model is a copy.
     layers
-        Those to be randomised, from the top down; None: all modules that have parameters of their own, in the reverse
-        of the order in which they start to run.
+        Those to be randomised, from the top down, each with what it contains, unless that is listed itself; None: all
+        modules that have parameters of their own, in the reverse of the order in which they start to run.
     modes
         ``"cascading"``, ``"independent"``, or both.
     seeds
@@ -142,9 +142,12 @@ def randomization_check(
 def _randomised(model: nn.Module, names: Sequence[str], seeds: Sequence[int], mode: str) -> Iterator[nn.Module]:
     """The model with other layers randomised each time, for each seed and layer; put back at the end."""
     trained = {key: value.clone() for key, value in _state(model).items()}
+    listed = [find(model, name)[1] for name in names]
     for seed in seeds:
-        for place, name in enumerate(names):
-            _randomise(find(model, name)[1], derived_seed(seed, place))
+        for place, layer in enumerate(listed):
+            # what a layer contains goes with it, unless it is listed itself
+            others = {part for other in listed if other is not layer for part in _below(other, layer)}
+            _randomise([part for part in layer.modules() if part not in others], derived_seed(seed, place))
             yield model
             if mode == "independent" or place == len(names) - 1:
                 _restore(model, trained)
@@ -156,18 +159,24 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _restore(model: nn.Module, trained: dict[str, Tensor]) -> None:
+    state = _state(model)
     with torch.no_grad():
-        for key, value in _state(model).items():
-            value.copy_(trained[key])
+        for key, value in trained.items():
+            state[key].copy_(value)
 
 
-def _randomise(layer: nn.Module, seed: int) -> None:
-    """Set a layer, and what it contains, to what it may have been before training."""
-    tensors = [*layer.parameters(), *layer.buffers()]
+def _below(other: nn.Module, layer: nn.Module) -> set[nn.Module]:
+    """The modules of another layer, where that lies inside of a layer."""
+    return set(other.modules()) if other in set(layer.modules()) else set()
+
+
+def _randomise(modules: Sequence[nn.Module], seed: int) -> None:
+    """Set modules to what they may have been before training, each its own parameters."""
+    tensors = [tensor for module in modules for tensor in module.parameters()]
     devices = {tensor.device for tensor in tensors if tensor.device.type == "cuda"}
     with torch.random.fork_rng(devices=list(devices)), torch.no_grad():
         torch.manual_seed(seed)
-        for module in layer.modules():
+        for module in modules:
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):
                 reset()

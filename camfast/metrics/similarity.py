@@ -1,6 +1,5 @@
 """How alike two maps are: by rank, and by structure."""
 
-import itertools
 from typing import NamedTuple
 
 import torch
@@ -113,12 +112,13 @@ def compare(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def table(layers: tuple[str, ...], modes: dict[str, Similarity]) -> str:
     """Mean ± spread over seeds for each layer, as text."""
-    width = max(len("layer"), *map(len, layers))
+    names = [layer or "(the model's own)" for layer in layers]
+    width = max(len("layer"), *map(len, names))
     lines = []
     for name, found in modes.items():
         mean, spread = found.mean(), found.spread()
         lines += ["", name, f"{'layer':<{width}}  {'Spearman':>14}  {'Spearman |L|':>14}  {'SSIM':>14}  undefined"]
-        for row, layer in enumerate(layers):
+        for row, layer in enumerate(names):
             cells = (f"{float(m[row]):6.3f} ± {float(s[row]):5.3f}" for m, s in zip(mean, spread, strict=True))
             lines.append(f"{layer:<{width}}  {'  '.join(f'{cell:>14}' for cell in cells)}  {int(found.undefined[row])}")
-    return "\n".join(itertools.islice(lines, 1, None))
+    return "\n".join(lines[1:])

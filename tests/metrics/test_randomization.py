@@ -117,6 +117,36 @@ def test_parameters_without_a_reset_keep_their_mean_and_spread() -> None:
     assert abs(float(seen[1].std()) - 2) < 0.2
 
 
+def test_a_layer_takes_with_it_what_it_contains_but_not_what_is_listed() -> None:
+    class Positioned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.place = nn.Parameter(torch.randn(1, 4, 12))
+            self.inner = nn.Sequential(nn.Conv1d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv1d(4, 4, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x) + self.place
+
+    def explain(model: nn.Module, x: Tensor) -> Tensor:
+        state = model.state_dict()
+        changed.append({key for key, value in state.items() if not torch.equal(value, trained[key])})
+        return model(x).sum(1).detach()
+
+    model, inputs = Positioned().eval(), torch.randn(2, 1, 12)
+    trained = copy.deepcopy(model.state_dict())
+    first, last = {"inner.0.weight", "inner.0.bias"}, {"inner.2.weight", "inner.2.bias"}
+    for layers, expected in (
+        (None, [last, first, {"place"}]),
+        (["inner"], [first | last]),
+        (["inner", "inner.0"], [last, first]),
+        ([""], [first | last | {"place"}]),
+    ):
+        changed: list[set[str]] = []
+        found = randomization_check(model, inputs, explain, layers=layers, modes=["independent"], seeds=1)
+        assert changed[1:] == expected
+    assert "(the model's own)" in str(found)
+
+
 def test_maps_without_a_rank_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     model, inputs = _Network(1).eval(), torch.randn(3, 1, 12)
 
