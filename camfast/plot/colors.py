@@ -53,3 +53,9 @@ def color_bar(
     elif low < 0 and high != -low:  # sides of different length: matplotlib would put all ticks on the longer one
         ticks = [low, low / 2, 0.0, high / 2, high]
         bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
+
+
+def short(value: float) -> str:
+    """A number in few letters: two digits or more, thousands without an exponent, and a true minus."""
+    text = f"{value:.0f}" if 100 <= abs(value) < 1e5 else f"{value:.2g}"
+    return text.replace("-", "−")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camfast.errors import InputError
-from camfast.plot.colors import color_bar, colors_of
+from camfast.plot.colors import color_bar, colors_of, short
 from camfast.plot.image import as_array, desaturated, draw_image, stretch_of
 from camfast.plot.markers import draw_scale_bar
 from camfast.plot.planes import HORIZONTAL, Plane, check_plane, seen_along
@@ -108,7 +108,7 @@ def grid(
                 norm, colormap = colors_of(_sharing(heats, scale, row, column), limit, alpha)
                 drawn[row, column] = one.imshow(heat, cmap=colormap, norm=norm, interpolation="nearest")
                 if scale == "map":
-                    ends = f"{norm.vmin:.2g} to {norm.vmax:.2g}".replace("-", "−")
+                    ends = f"{short(norm.vmin)} to {short(norm.vmax)}" if np.any(heat) else "0 everywhere"
                     one.set_xlabel(ends, fontsize=7, labelpad=2)
             axes[row, 0].set_ylabel(_wrapped(rows[row], panel[0]), fontsize=9)
         for one in axes.flat:
