@@ -47,6 +47,12 @@ def overlay(
     ------
     InputError
         If image and map have different sizes.
+
+    Examples
+    --------
+    >>> figure = camfast.plot.overlay(torch.rand(16, 24), torch.randn(16, 24), title="respond: cat")
+    >>> figure.axes[0].get_title()
+    'respond: cat'
     """
     picture, values = as_array(image), as_array(heat)
     if picture.shape[:2] != values.shape or picture.ndim not in (2, 3):

@@ -58,6 +58,12 @@ def slices(
     ------
     InputError
         If the volume has not three axes, or the map another shape.
+
+    Examples
+    --------
+    >>> figure = camfast.plot.slices(torch.rand(8, 10, 12), torch.randn(8, 10, 12), centre=(4, 2, 6))
+    >>> [axes.get_title() for axes in figure.axes[:3]]
+    ['z = 4', 'y = 2', 'x = 6']
     """
     shape = tuple(int(n) for n in volume.shape)
     if len(shape) != 3 or (cam is not None and tuple(cam.shape) != shape):
