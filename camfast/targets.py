@@ -223,6 +223,11 @@ def _as_places(target: Any) -> tuple[Region | Unit, ...] | None:
 def _total(place: Region | Unit, scores: Tensor, units: Mapping[str, Tensor]) -> Tensor:
     if isinstance(place, Region):
         return place.total(scores)
+    if place.layer not in units:
+        raise ValueError(
+            f"target is a Unit of layer {place.layer!r}, which camfast.cam and Explainer explain: give a class, a "
+            "Region or a function of the output here"
+        )
     value = place.value(units[str(place.layer)])
     if scores.requires_grad and not value.requires_grad:
         raise ValueError(

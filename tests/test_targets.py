@@ -75,6 +75,7 @@ WRONG: list[tuple[object, type[Exception], str]] = [
     ({1}, TypeError, r"target must be a class index.*found \{1\} \(set\)"),
     ([0, "1"], TypeError, r"target must be a class index.*found '1' \(str\)"),
     ([[0], [1]], TypeError, r"target must be a class index.*found \[0\] \(list\)"),
+    (camfast.Unit("fc", 1), ValueError, r"a Unit of layer 'fc', which camfast.cam and Explainer explain: give a class"),
     ([0, camfast.Region(1)], TypeError, r"a list of targets must hold classes only, regions only or units only"),
     (torch.tensor([1, 2, 0]), ValueError, r"one class index a sample, a LongTensor \(2,\); found torch.int64 \(3,\)"),
     (torch.tensor([[1], [2]]), ValueError, r"a LongTensor \(2,\); found torch.int64 \(2, 1\)"),
