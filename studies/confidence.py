@@ -79,7 +79,12 @@ class Features:
     centres: tuple[tuple[float, float], ...]
 
     def maps(self, method: str, upsample: Literal["gaussian", "linear"], spread: float = 1.0) -> Tensor:
-        """Maps at the images' size, with the method's own ReLU on the grid."""
+        """Maps at the images' size, with the method's own ReLU on the grid; ``"random"`` asks no network."""
+        if method == "random":
+            L = torch.rand(len(self.A), *self.A.shape[2:], generator=torch.Generator().manual_seed(0))
+            if upsample == "linear":
+                return ops.linear_upsample(L, self.size)
+            return ops.gaussian_upsample(L, self.size, self.sigma, centres=self.centres)
         return ops.fused_cam(self.A, self.G, method, size=self.size, **self.upsampling(upsample, spread))
 
     def upsampling(self, upsample: Literal["gaussian", "linear"], spread: float = 1.0) -> dict[str, Any]:
@@ -138,7 +143,7 @@ def numbers(found: dict[str, ConfidenceChange]) -> dict[str, Any]:
 def combinations(study: Study, bed: Bed, layer: str, f: Features) -> Table:
     """Methods by upsamplings, and where Extended-CAM differs from the others by more than chance."""
     rows, kept = [], {}
-    for method in METHODS:
+    for method in (*METHODS, "random"):
         for upsample in UPSAMPLINGS:
             found = changes(bed, f.maps(method, upsample))
             kept[method, upsample] = found
@@ -156,7 +161,7 @@ def differences(kept: dict[tuple[str, str], dict[str, ConfidenceChange]]) -> str
         return "Too few images for an order."
     parts = []
     for name in MASKS:
-        for method in ("gradcam", "gradcam++", "respond"):
+        for method in ("gradcam", "gradcam++", "respond", "random"):
             found = metrics.paired_bootstrap(own[name].drop, kept[method, "gaussian"][name].drop)
             verdict = "" if found.low > 0 or found.high < 0 else " (no order)"
             parts.append(f"{name}, {method} {interval(found.estimate, found.low, found.high, 1)}{verdict}")
