@@ -108,6 +108,8 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
 def spread(values: Any, digits: int = 3) -> str:
     """Mean ± standard deviation over samples, NaN left out."""
     array = np.asarray(values, np.float64)
+    if np.isnan(array).all():
+        return "undefined"
     return f"{np.nanmean(array):.{digits}f} ± {np.nanstd(array):.{digits}f}"
 
 
