@@ -3,7 +3,8 @@
 The same maps for photographs that SqueezeNet knows and for two chest radiographs that it doesn't: no classifier of
 radiographs is to be had here, so what they show is how much of a map is the image's own edges, whatever the network
 has learnt. Two figures go with each map: the rank correlation of its magnitude with the strength of the image's edges,
-and with the map of another class.
+and with the map of another class. A deconvnet map can be 0 everywhere: the rule asks for no activation, so that one
+layer at which no gradient above 0 arrives ends it.
 """
 
 from collections.abc import Callable, Sequence
@@ -146,7 +147,7 @@ def _cell(value: float) -> str:
 
 def draw(study: Study, shown: Sequence[Shown], name: str, caption: str) -> None:
     """One row an image, one column a method: coarse maps over the image, gradients alone, dark up to their 99.5 %."""
-    figure = Figure(figsize=(1.62 * (1 + len(METHODS)), 1.72 * len(shown) + 0.5), layout="constrained")
+    figure = Figure(figsize=(1.1 * (1 + len(METHODS)), 1.2 * len(shown) + 0.5), layout="constrained")
     panels = figure.subplots(len(shown), 1 + len(METHODS), squeeze=False)
     for row, one in zip(panels, shown, strict=True):
         row[0].imshow(one.displayed)
@@ -159,9 +160,9 @@ def draw(study: Study, shown: Sequence[Shown], name: str, caption: str) -> None:
         for axes in row:
             axes.set_xticks([])
             axes.set_yticks([])
-        row[0].set_ylabel(one.name, fontsize=9)
+        row[0].set_ylabel(one.name, fontsize=7)
     for axes, title in zip(panels[0], ["image", *METHODS], strict=True):
-        axes.set_title(title.replace(" (", "\n("), fontsize=8)
+        axes.set_title(title.replace(" ", "\n"), fontsize=6)
     study.picture(figure, name, caption, layer=LAYER)
 
 
