@@ -110,6 +110,11 @@ def train(arguments: argparse.Namespace, found: Tomograms) -> tuple[nn.Module, f
     return network.eval(), spent
 
 
+def quick_network(dimensions: int, found: Tomograms) -> nn.Module:
+    """A few steps of training, for a run that only has to show that everything works."""
+    return train(argparse.Namespace(dimensions=dimensions, steps=2, rate=2e-3, seed=0), found)[0]
+
+
 def main() -> None:
     """Train, test and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -135,7 +140,7 @@ def main() -> None:
         voxel_angstrom=10.0,
         test_dice={name: round(value, 4) for name, value in tested.items()},
         training={"steps": arguments.steps, "seconds": round(seconds), "tomograms": len(found.fit), "snr": SNR,
-                  "particles_of_each": OF_EACH, "rate": arguments.rate, "seed": arguments.seed, "precision": "bfloat16"},
+                  "of_each_class": OF_EACH, "rate": arguments.rate, "seed": arguments.seed, "precision": "bfloat16"},
     )  # fmt: skip
     print(f"test Dice {tested}; wrote {path}")
 

@@ -1,0 +1,77 @@
+"""The three segmenters of the study as cases: U-Nets for volumes and slices of tomograms, and MeshNet for one head."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+
+import camfast
+from studies.common import brain
+from studies.common.segments import Case
+from studies.common.tomograms import LABELS, Tomograms, segmenter, tomograms
+from studies.train_segmenters import COUNT, quick_network, scored
+
+LEVELS = ("encoder.1", "encoder.2", "bottleneck", "decoder.0", "decoder.1")
+"""Not ``decoder.2``: behind it stands the last convolution alone, and `hirescam` is inside a region by construction."""
+DISTINCT = ("gradcam", "gradcam++", "respond", "hirescam", "layercam", "extended", "eigencam")
+"""The methods that are put to the test: of those whose largest values lie at the same places, one."""
+EXPLAINED = 12
+"""Test volumes that are explained, three of each class."""
+CALIBRATION = 8
+"""Images that the effective receptive fields are measured on, of the fitted tomograms."""
+
+
+def found(quick: bool) -> Tomograms:
+    """The tomograms."""
+    return tomograms(8 if quick else COUNT)
+
+
+def volumes(quick: bool) -> Case:
+    """The 3-D U-Net on the test tomograms, one class each in turn."""
+    data = found(quick)
+    network = quick_network(3, data) if quick else segmenter(3)
+    shown = data.test[:EXPLAINED]
+    classes = [0 if quick else 1 + index % (len(LABELS) - 1) for index in range(len(shown))]
+    return Case(
+        "U-Net, volumes", network, data.images(shown), classes, shown.tolist(), LEVELS,
+        widths(network, data.images(data.fit[: 1 if quick else 4]), LEVELS), tested=LEVELS[1:4],
+        changed=("predicted", "component", "point"), methods=DISTINCT, batch=4, half=True,
+        dice=scored(network, data, data.test, 3),
+    )  # fmt: skip
+
+
+def slices(quick: bool) -> Case:
+    """The 2-D U-Net on slices of the test tomograms: for each class the plane that cuts most of it."""
+    data = found(quick)
+    network = quick_network(2, data) if quick else segmenter(2)
+    images, true = data.images(data.test)[:, 0], data.labels(data.test)
+    inputs, classes, groups = [], [], []
+    for number, (image, labels) in enumerate(zip(images, true, strict=True)):
+        for class_index in [0] if quick else range(1, len(LABELS)):
+            plane = int((labels == class_index).flatten(1).sum(1).argmax())
+            inputs.append(image[plane, None])
+            classes.append(class_index)
+            groups.append(number)
+    middle = data.images(data.fit[:CALIBRATION])[:, :, data.classes.shape[1] // 2]
+    return Case(
+        "U-Net, slices", network, torch.stack(inputs), classes, groups, LEVELS, widths(network, middle, LEVELS),
+        tested=LEVELS, methods=DISTINCT, dice=scored(network, data, data.test, 2),
+    )  # fmt: skip
+
+
+def head(quick: bool) -> Case:
+    """MeshNet on the white matter of the head; its component is the second, as the largest is nearly all of it."""
+    network, inputs = brain.network(), brain.head(32 if quick else brain.MAPPED)
+    shifts = product((0, 16), repeat=3)
+    around = torch.cat([brain.head(64).roll(shift, (2, 3, 4)) for shift in shifts])  # another voxel in the middle
+    return Case(
+        "MeshNet, one head", network, inputs, [brain.WHITE], [0], brain.LAYERS, widths(network, around, brain.LAYERS),
+        tested=brain.LAYERS, changed=("component", "point"), methods=("gradcam", "respond", "hirescam", "layercam"),
+        component=0 if quick else 1, batch=1,
+    )  # fmt: skip
+
+
+def widths(network: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """σ of the effective receptive field by layer, in pixels: what the Gaussians of `extended` are as wide as."""
+    return {layer: camfast.effective_receptive_field(network, images, layer).sigma for layer in layers}
