@@ -105,7 +105,7 @@ class Explainer:
     ) -> None:
         self._arguments = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         self.model = layers.unwrap(model)
-        self._names = _layer_names(self.model, layer)
+        self._names = layers.names_of(self.model, layer)
         self._single = isinstance(layer, str | nn.Module)  # a Sequential is one layer, not a sequence of them
         self.layer: str | tuple[str, ...] = self._names[0] if self._single else self._names
         form = methods.get(method)
@@ -128,11 +128,13 @@ class Explainer:
             raise ValueError("fuse needs maps of one size, and size='grid' leaves every layer on its own grid")
         self.fuse = fuse
         self.backend = backend
-        for name, function in (("output", output), ("layer_output", layer_output), ("reshape", reshape)):
-            if function is not None and not callable(function):
-                raise TypeError(f"{name} must be a function of what it is given, found {function!r}")
         graph = create_graph or method not in methods.WITHOUT_GRADIENTS
         self.options = CaptureOptions(call, output, layer_output, reshape, create_graph, graph)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the explainer was made with, by name, defaults included: a dict of one's own."""
+        return dict(self._arguments)
 
     @property
     def upsampling(self) -> Upsampling:
@@ -184,7 +186,7 @@ class Explainer:
 
     def replace(self, **changes: Any) -> "Explainer":
         """Return an explainer like this one with some arguments changed."""
-        changed = Explainer(**{**self._arguments, **changes})
+        changed = Explainer(**(self.arguments | changes))
         if not changes.keys() & {"model", "sigma", "calibration"}:
             changed._calibration = self._calibration  # what was measured once is kept
         return changed
@@ -285,14 +287,3 @@ def cam(
     )  # fmt: skip
     maps: Tensor = explainer(inputs, target).maps
     return maps
-
-
-def _layer_names(model: nn.Module, layer: Layer | Sequence[Layer]) -> tuple[str, ...]:
-    if isinstance(layer, str | nn.Module):
-        return (layers.find(model, layer)[0],)
-    if not isinstance(layer, Sequence):
-        raise TypeError(f"layer must be a dotted name or a module, or a sequence of them, found {type(layer).__name__}")
-    names = tuple(layers.find(model, single)[0] for single in layer)
-    if not names or len(set(names)) != len(names):
-        raise ValueError(f"layer must name at least one layer, each once; found {names}")
-    return names

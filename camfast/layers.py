@@ -1,6 +1,7 @@
 """The model that is explained, and its layers by name."""
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -57,6 +58,26 @@ def find(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "it has none; '' is the model itself"
         raise ValueError(f"the model has no layer {layer!r}; {hint}")
     return name, unwrap(path[-1])
+
+
+def names_of(model: nn.Module, layer: str | nn.Module | Sequence[str | nn.Module]) -> tuple[str, ...]:
+    """The dotted names of one layer or of several; an ``nn.Sequential`` is one.
+
+    Raises
+    ------
+    TypeError
+        If ``layer`` is neither a name nor a module, nor a sequence of them.
+    ValueError
+        If the model has no such layer, or none or one twice is named.
+    """
+    if isinstance(layer, str | nn.Module):
+        return (find(model, layer)[0],)
+    if not isinstance(layer, Sequence):
+        raise TypeError(f"layer must be a dotted name or a module, or a sequence of them, found {type(layer).__name__}")
+    names = tuple(find(model, single)[0] for single in layer)
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"layer must name at least one layer, each once; found {names}")
+    return names
 
 
 def ancestors(model: nn.Module, name: str) -> list[nn.Module]:

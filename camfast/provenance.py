@@ -181,7 +181,7 @@ def _of_explainer(explainer: Explainer) -> dict[str, Any]:
     """Method, layer and the options that differ from the defaults; relu and upsample always, as they were resolved."""
     defaults = {name: parameter.default for name, parameter in inspect.signature(Explainer).parameters.items()}
     options: dict[str, Any] = {"relu": explainer.relu, "upsample": explainer.upsampling.mode}
-    for name, value in explainer._arguments.items():
+    for name, value in explainer.arguments.items():
         if name in ("model", "layer", "method", *options) or _same(value, defaults[name]):
             continue
         options[name] = layers.find(explainer.model, value)[0] if isinstance(value, nn.Module) else value

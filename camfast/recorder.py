@@ -36,6 +36,11 @@ class CaptureOptions:
         Keep the whole graph, so that maps can stand in a training loss.
     graph
         Whether the scores must depend on the activations by a graph; methods of activations alone need none.
+
+    Raises
+    ------
+    TypeError
+        If ``output``, ``layer_output`` or ``reshape`` isn't a function.
     """
 
     call: int = -1
@@ -44,6 +49,12 @@ class CaptureOptions:
     reshape: Callable[[Tensor], Tensor] | None = None
     create_graph: bool = False
     graph: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("output", "layer_output", "reshape"):
+            function = getattr(self, name)
+            if function is not None and not callable(function):
+                raise TypeError(f"{name} must be a function of what it is given, found {function!r}")
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def test_sigma_is_that_of_the_layer(measured: list[str]) -> None:
     result = explainer(x, "all")
     assert measured == ["9", "19"]
     for layer, count in (("9", 10), ("19", 20)):
-        sigma = camfast.effective_receptive_field(model, explainer._arguments["calibration"], layer).sigma
+        sigma = camfast.effective_receptive_field(model, explainer.arguments["calibration"], layer).sigma
         assert sigma[0] == pytest.approx(math.sqrt(2 * count / 3), rel=0.05)
         assert torch.equal(result.maps[layer], camfast.cam(model, x, layer, "all", method="extended", sigma=sigma))
     explainer(x, 1)

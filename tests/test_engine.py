@@ -1,5 +1,7 @@
 """`cam`, `Explainer` and `Explanation`: batches, sizes, upsampling, layers and options."""
 
+import inspect
+
 import pytest
 import torch
 from torch import nn
@@ -137,6 +139,19 @@ def test_replace() -> None:
     with pytest.raises(ValueError, match="needs sigma="):
         gaussian.replace(size=None)
     assert gaussian.replace(size=None, sigma=2.0).upsampling.mode == "gaussian"
+
+
+def test_arguments_are_what_was_given_and_cannot_be_changed_from_outside() -> None:
+    model, layers = sequential(), ["0", "1"]
+    explainer = camfast.Explainer(model, layers, "respond", relu=None, size=(5, 7))
+    found = explainer.arguments
+    assert (found["model"], found["layer"], found["method"], found["size"]) == (model, layers, "respond", (5, 7))
+    assert set(found) == set(inspect.signature(camfast.Explainer).parameters)
+    assert found["relu"] is None  # as asked for; explainer.relu is what the method makes of it
+    found["size"] = "grid"
+    assert explainer.arguments["size"] == explainer.replace(relu=True).arguments["size"] == (5, 7)
+    with pytest.raises(AttributeError, match="no setter"):
+        explainer.arguments = found  # type: ignore[misc]
 
 
 def test_unknown_methods_and_backends() -> None:
