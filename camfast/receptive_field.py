@@ -1,5 +1,6 @@
 """The effective receptive field of a layer: how wide its units really look, as the σ of a Gaussian in input pixels."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -25,6 +26,7 @@ _STATISTICS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tens
 }
 # the fit looks at the box around everything above this part of the maximum, and one box width beyond
 _VISIBLE = 1e-3
+_PIXELS_OF_A_FIT = 3  # amplitude, centre and σ: fewer values along an axis leave them open
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,13 @@ class ReceptiveField:
     Attributes
     ----------
     sigma : tuple of float
-        σ along each spatial axis, in input pixels: what `camfast.cam` takes as ``sigma=``.
+        σ along each spatial axis, in input pixels: what `camfast.cam` takes as ``sigma=``. Along an axis of one or two
+        pixels nothing can be fitted: there it is the field's own spread, and half a pixel at least.
     centre : tuple of float
         Centre of the Gaussian, in input pixels.
     r_squared : float
-        Part of the field's variance that the Gaussian explains; far below 0.9 it isn't one.
+        Part of the field's variance that the Gaussian explains; far below 0.9 it isn't one. NaN for a field
+        without variance, such as that of a single pixel.
     r_squared_per_axis : tuple of float
         The same of a Gaussian along each axis alone, fitted to the field's sums over the other axes: it tells an axis
         along which the field isn't a Gaussian from one along which it is.
@@ -95,7 +99,7 @@ def effective_receptive_field(
         If no gradient flows from the layer to the input.
     MissingExtraError
         Without the extra ``fit``, which brings lmfit.
-    ValueError
+    TypeError, ValueError
         If an argument doesn't fit, or the gradient is 0 for these images.
 
     References
@@ -114,14 +118,17 @@ def effective_receptive_field(
         raise ValueError(f"statistic must be one of {', '.join(_STATISTICS)}, found {statistic!r}")
     if not isinstance(inputs, Tensor) or not 3 <= inputs.ndim <= 5 or len(inputs) == 0:
         raise ValueError("inputs must be a tensor (N, C, *S_in) with at least one image and one to three spatial axes")
+    if not inputs.is_floating_point():
+        raise TypeError(f"inputs must hold real numbers, which alone have a gradient; found {inputs.dtype}")
     if batch < 1:
         raise ValueError(f"batch must be at least 1, found {batch}")
     inner = layers.unwrap(model)
     name, _ = layers.find(inner, layer)
     each, finish = _STATISTICS[statistic]
-    batches = (inputs[first : first + batch] for first in range(0, len(inputs), batch))
-    sums = [each(_input_gradients(inner, images, name).double()).sum(0) for images in batches]
-    field = finish(torch.stack(sums).sum(0) / len(inputs))
+    total = torch.zeros(inputs.shape[2:], dtype=torch.float64, device=inputs.device)
+    for first in range(0, len(inputs), batch):
+        total += each(_input_gradients(inner, inputs[first : first + batch], name).double()).sum(0)
+    field = finish(total / len(inputs))
     if not field.isfinite().all() or not field.any():
         raise ValueError(
             f"the gradient of layer {name!r} at the input is {'0' if not field.any() else 'not finite'} for these "
@@ -164,8 +171,9 @@ def _fit(field: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ..
         weight = values.sum()
         centre = float((values * x).sum() / weight)
         spread = float(np.sqrt((values * (x - centre) ** 2).sum() / weight))
-        parameters.add(f"centre{axis}", value=centre)
-        parameters.add(f"sigma{axis}", value=max(spread, 0.5), min=1e-3)
+        fits = x.size >= _PIXELS_OF_A_FIT
+        parameters.add(f"centre{axis}", value=centre, vary=fits)
+        parameters.add(f"sigma{axis}", value=max(spread, 0.5), min=1e-3, vary=fits)
 
     def difference(candidate: Any) -> NDArray[np.float64]:
         exponent = sum(
@@ -182,7 +190,7 @@ def _fit(field: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ..
     return (
         tuple(float(found[f"sigma{axis}"].value) for axis in range(field.ndim)),
         tuple(float(found[f"centre{axis}"].value) for axis in range(field.ndim)),
-        1 - residual / total if total > 0 else 0.0,
+        1 - residual / total if total > 0 else math.nan,
     )
 
 

@@ -1,5 +1,6 @@
 """The effective receptive field against what is known of uniform convolutions."""
 
+import gc
 import math
 import random
 from pathlib import Path
@@ -96,6 +97,36 @@ def test_batches_change_nothing_but_the_memory(statistic: Any) -> None:
     assert seen == [3, 3, 1]
 
 
+def test_memory_does_not_grow_with_the_number_of_images() -> None:
+    def held(count: int) -> int:
+        """Fields of float64 that are alive when the last batch goes through the model."""
+        model, alive = _blurs(2, 2), []
+
+        def count_fields(*_: Any) -> None:
+            tensors = (found for found in gc.get_objects() if issubclass(type(found), torch.Tensor))
+            alive.append(sum(tensor.dtype == torch.float64 and tensor.shape == (11, 13) for tensor in tensors))
+
+        model.register_forward_pre_hook(count_fields)
+        camfast.effective_receptive_field(model, torch.ones(count, 1, 11, 13), "1", batch=1)
+        return alive[-1]
+
+    assert held(12) == held(2)
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (1, 24), (24, 2), (1, 17, 19), (1, 1, 1)], ids=str)
+def test_axes_with_too_few_pixels_for_a_fit(shape: tuple[int, ...]) -> None:
+    model = _blurs(len(shape), 5)
+    found = camfast.effective_receptive_field(model, torch.ones(2, 1, *shape), "4")
+    for extent, sigma, centre in zip(shape, found.sigma, found.centre, strict=True):
+        if extent < 3:
+            assert sigma == 0.5
+            assert centre == pytest.approx((extent - 1) / 2, abs=0.2)  # the middle, moved by the weights
+        else:
+            assert centre == pytest.approx(extent // 2, abs=0.05)
+            assert sigma == pytest.approx(math.sqrt(10 / 3), rel=0.05)
+    assert math.isnan(found.r_squared) == (max(shape) < 3)  # all that was seen is the same: no variance
+
+
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
 def test_the_field_of_gradients_is_wider_than_that_of_their_squares(activation: type[nn.Module]) -> None:
     parts: list[nn.Module] = []
@@ -155,5 +186,7 @@ def test_errors_say_what_to_do() -> None:
         camfast.effective_receptive_field(model, torch.ones(1, 1, 16), "3", batch=0)
     with pytest.raises(camfast.CaptureError, match="has no spatial axes"):
         camfast.effective_receptive_field(nn.Sequential(model, nn.Flatten()), torch.ones(1, 1, 16), "1")
+    with pytest.raises(TypeError, match=r"real numbers, which alone have a gradient; found torch\.uint8"):
+        camfast.effective_receptive_field(model, torch.ones(1, 1, 16, dtype=torch.uint8), "3")
     with pytest.raises(ValueError, match="at least one image"):
         camfast.effective_receptive_field(model, torch.ones(0, 1, 16), "3")
