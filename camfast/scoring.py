@@ -1,8 +1,9 @@
 """The scores of a model for changed inputs, batch by batch and without a graph: what metrics and perturbations run."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -113,8 +114,7 @@ class Scorer:
         target, units = named_units(self.model, self.target)
         object.__setattr__(self, "target", target)
         object.__setattr__(self, "units", units)
-        if isinstance(self.batch, bool) or not isinstance(self.batch, int) or self.batch < 1:
-            raise ValueError(f"batch must be a whole number of at least 1, found {self.batch!r}")
+        object.__setattr__(self, "batch", check_count("batch", self.batch))
         guards.warn_of_training_mode(self.model)
 
     def __call__(self, inputs: Tensor) -> Output:
@@ -220,6 +220,34 @@ class Bar:
             self.update()
 
 
+def check_count(name: str, value: Any, least: int = 1) -> int:
+    """A whole number, or a ValueError that names the argument."""
+    count = _whole(value)
+    if count is None or count < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, found {value!r}")
+    return count
+
+
+def check_sizes(name: str, value: Any, axes: int, largest: Sequence[int] | None = None) -> list[int]:
+    """A whole number of at least 1 for each axis, from one or several; or a ValueError that names the argument."""
+    several = isinstance(value, Iterable) and not isinstance(value, str)
+    sizes = [_whole(size) for size in value] if several else [_whole(value)] * axes
+    found = [size for size in sizes if size is not None and size >= 1]
+    fits = len(found) == len(sizes) == axes
+    if not fits or (largest is not None and any(size > most for size, most in zip(found, largest, strict=True))):
+        limits = "of at least 1" if largest is None else f"from 1 to {tuple(largest)}"
+        raise ValueError(f"{name} must be a whole number {limits}, or {axes}, one a spatial axis; found {value!r}")
+    return found
+
+
+def _whole(value: Any) -> int | None:
+    """A number of any integer type as an int; None for anything else."""
+    try:
+        return None if isinstance(value, bool) else index(value)
+    except TypeError:
+        return None
+
+
 def check_inputs(inputs: Any) -> Tensor:
     """The images or volumes that are to be changed.
 
@@ -243,7 +271,7 @@ def check_inputs(inputs: Any) -> Tensor:
 
 
 def check_maps(maps: Any, inputs: Tensor, *, several: bool = False) -> Tensor:
-    """One map for each sample, or several where that is allowed, at the size of the inputs.
+    """One map for each sample, or several where that is allowed, at the size of the inputs, in the dtype of maps.
 
     Raises
     ------
@@ -253,14 +281,13 @@ def check_maps(maps: Any, inputs: Tensor, *, several: bool = False) -> Tensor:
     expected = (len(inputs), *inputs.shape[2:])
     if not isinstance(maps, Tensor):
         raise TypeError(f"maps must be a tensor {expected}, found {type(maps).__name__}")
-    if several and maps.ndim == inputs.ndim and tuple(maps.shape[:1] + maps.shape[2:]) == expected and maps.shape[1]:
-        return maps.detach().to(inputs.device)
-    if tuple(maps.shape) != expected:
+    is_several = several and maps.ndim == inputs.ndim and maps.shape[1] > 0
+    if tuple(maps.shape[:1] + maps.shape[2:] if is_several else maps.shape) != expected:
         raise ValueError(
             f"maps must be one map a sample at the size of the inputs, {expected}, found {tuple(maps.shape)}: "
             "explain one target, without size="
         )
-    return maps.detach().to(inputs.device)
+    return maps.detach().to(inputs.device, map_dtype(maps.dtype))
 
 
 def derived_seed(seed: int, *places: int) -> int:

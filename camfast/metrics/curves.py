@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from camfast import baselines
 from camfast.metrics import masking
 from camfast.recorder import Extract
-from camfast.scoring import Bar, Scorer, check_inputs, check_maps
-from camfast.targets import Target
+from camfast.scoring import Bar, Scorer, check_count, check_inputs, check_maps
+from camfast.targets import Target, Unit
 
 Kind = Literal["insertion", "deletion"]
 
@@ -28,7 +28,7 @@ class PerturbationCurve:
     scores : Tensor
         Of each sample at each fraction, (N, K + 1), float64.
     targets
-        What the scores are of: classes (N,), a class, a region as a mask, or the caller's function.
+        What the scores are of: classes (N,), a region as a mask, a unit, or the caller's function.
     baseline : str
         What replaces pixels, or what they are put back into.
     softmax : bool
@@ -49,7 +49,7 @@ class PerturbationCurve:
 
     def __str__(self) -> str:
         better = "lower" if self.kind == "deletion" else "higher"
-        what = "probability" if self.softmax else "score"
+        what = "probability" if self.softmax and not isinstance(self.targets, Unit) else "score"
         return (
             f"{self.kind} AUC {float(self.auc.mean()):.4f} over {len(self.scores)} images, {better} is better "
             f"({what} of {_named(self.targets)}, {len(self.fractions) - 1} steps, baseline {self.baseline})"
@@ -195,9 +195,7 @@ def _curve(
     progress: bool,
 ) -> PerturbationCurve:
     pixels, spatial = maps[0].numel(), inputs.shape[2:]
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps must be a whole number of at least 1, found {steps!r}")
-    steps = min(steps, pixels)
+    steps = min(check_count("steps", steps), pixels)
     replacement = baselines.baseline(inputs, baseline)
     fixed = scorer.fix(inputs, single=True)
     places = masking.ranks(maps, masking.tie_order(pixels, seed, maps.device))
@@ -223,4 +221,6 @@ def _named(targets: Any) -> str:
     if isinstance(targets, Tensor):
         classes = sorted(set(targets.tolist()))
         return f"class {classes[0]}" if len(classes) == 1 else f"{len(classes)} classes"
+    if isinstance(targets, Unit):
+        return f"unit {targets.index} of layer {targets.layer!r}"
     return "a function of the output" if callable(targets) else f"the region of class {targets.class_index}"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from camfast import baselines, ops
 from camfast.metrics import masking
 from camfast.recorder import Extract
-from camfast.scoring import Bar, Scorer, check_inputs, check_maps, derived_seed
+from camfast.scoring import Bar, Scorer, check_count, check_inputs, check_maps, check_sizes, derived_seed
 from camfast.targets import Target
 
 
@@ -83,7 +83,7 @@ def region_drop(
     share: float = 0.1,
     baseline: Literal["zero", "mean", "blur"] | float | Tensor = "mean",
     draws: int = 10,
-    cells: Sequence[int] | None = None,
+    cells: int | Sequence[int] | None = None,
     output: Extract | None = None,
     batch: int = 1,
     seed: int = 0,
@@ -113,8 +113,8 @@ def region_drop(
     draws
         How often random voxels are drawn.
     cells
-        Of a layer's grid, one number an axis: random voxels are the largest of noise on such a grid, upsampled
-        linearly, and lie as close together as those of a map of that layer. None: each voxel for itself.
+        Of a layer's grid, one number or one a spatial axis: random voxels are the largest of noise on such a grid,
+        upsampled linearly, and lie as close together as those of a map of that layer. None: each voxel for itself.
     output
         Finds the scores in what the model returns.
     batch
@@ -151,13 +151,11 @@ def region_drop(
     maps = check_maps(maps, inputs, several=True)
     if not 0 < share <= 1:
         raise ValueError(f"share must be a part of the voxels, above 0 and up to 1, found {share}")
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 0:
-        raise ValueError(f"draws must be a whole number of at least 0, found {draws!r}")
+    draws = check_count("draws", draws, least=0)
     scorer = Scorer(model, output, batch, region)
     spatial = inputs.shape[2:]
     pixels = math.prod(spatial)
-    if cells is not None and (len(cells) != len(spatial) or min(cells) < 1):
-        raise ValueError(f"cells must be {len(spatial)} numbers of at least 1, one a spatial axis; found {cells!r}")
+    grid = None if cells is None else check_sizes("cells", cells, len(spatial))
     voxels = max(1, round(share * pixels))
     replacement = baselines.baseline(inputs, baseline)
     fixed = scorer.fix(inputs, single=True)
@@ -173,7 +171,7 @@ def region_drop(
             if kind < several:
                 heat = flat[sample * several + kind]
             else:
-                heat = _noise(spatial, cells, derived_seed(seed, sample, kind - several)).to(inputs.device)
+                heat = _noise(spatial, grid, derived_seed(seed, sample, kind - several)).to(inputs.device)
             taken = masking.ranks(heat[None], order) < voxels
             changed.append(torch.where(taken.reshape(1, *spatial), replacement[sample], inputs[sample]))
         return torch.stack(changed)

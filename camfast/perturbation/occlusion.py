@@ -1,7 +1,7 @@
 """Hide one window of the input after the other, and see what the score loses."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from camfast import baselines
 from camfast.ops.forms import map_dtype
 from camfast.recorder import Extract
-from camfast.scoring import Bar, Scorer, check_inputs
+from camfast.scoring import Bar, Scorer, check_inputs, check_sizes
 from camfast.targets import Target
 
 
@@ -80,8 +80,9 @@ def occlusion(
     """
     inputs = check_inputs(inputs)
     spatial = tuple(inputs.shape[2:])
-    sizes = _per_axis("window", window, spatial)
-    steps = _per_axis("stride", [-(-size // 2) for size in sizes] if stride is None else stride, sizes)
+    sizes = check_sizes("window", window, len(spatial), spatial)
+    halves = [-(-size // 2) for size in sizes]
+    steps = halves if stride is None else check_sizes("stride", stride, len(spatial), sizes)
     covers = [
         _cover(extent, size, step, inputs.device) for extent, size, step in zip(spatial, sizes, steps, strict=True)
     ]
@@ -107,16 +108,6 @@ def occlusion(
         maps = maps.reshape(*drops.shape[:2], *maps.shape[1:])
     maps = (maps / count).to(map_dtype(inputs.dtype))
     return maps if fixed.many else maps[:, 0]
-
-
-def _per_axis(name: str, value: Any, largest: Sequence[int]) -> list[int]:
-    values = [value] * len(largest) if hasattr(value, "__index__") else list(value)
-    fits = len(values) == len(largest) and all(hasattr(v, "__index__") and not isinstance(v, bool) for v in values)
-    if not fits or not all(1 <= v <= most for v, most in zip(values, largest, strict=True)):
-        raise ValueError(
-            f"{name} must be a number of pixels, one or one an axis, from 1 to {tuple(largest)}, found {value!r}"
-        )
-    return [int(v) for v in values]
 
 
 def _cover(extent: int, size: int, step: int, device: torch.device) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from camfast import baselines, ops
 from camfast.ops.forms import map_dtype
 from camfast.recorder import Extract
-from camfast.scoring import Bar, Scorer, check_inputs
+from camfast.scoring import Bar, Scorer, check_count, check_inputs, check_sizes
 from camfast.targets import Target
 
 
@@ -52,9 +52,7 @@ def draw_masks(
     count: int, size: Sequence[int], cells: int | Sequence[int], probability: float, seed: int, like: Tensor
 ) -> RandomMasks:
     """Draw the grids and shifts of masks, the same on every device."""
-    grid = [int(cells)] * len(size) if isinstance(cells, int) else [int(number) for number in cells]
-    if len(grid) != len(size) or min(grid) < 1:
-        raise ValueError(f"cells must be at least 1, one number or {len(size)}, one a spatial axis; found {cells!r}")
+    grid = check_sizes("cells", cells, len(size))
     generator = torch.Generator().manual_seed(seed)
     grids = (torch.rand(count, *grid, generator=generator) < probability).to(like.device, map_dtype(like.dtype))
     cell = tuple(-(-extent // number) for extent, number in zip(size, grid, strict=True))
@@ -136,8 +134,7 @@ def rise(
     (3, 3)
     """
     inputs = check_inputs(inputs)
-    if isinstance(masks, bool) or not isinstance(masks, int) or masks < 1:
-        raise ValueError(f"masks must be a whole number of at least 1, found {masks!r}")
+    masks = check_count("masks", masks)
     if not 0 < probability <= 1:
         raise ValueError(f"probability must be above 0 and up to 1, found {probability}")
     scorer = Scorer(model, output, batch, target, softmax)

@@ -169,6 +169,16 @@ def test_other_dtypes(dtype: torch.dtype) -> None:
     assert torch.allclose(found.masked, exact.masked, atol=20 * torch.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("mask", ["absolute", "top50"])
+def test_maps_of_other_dtypes(mask: Any) -> None:
+    model, images = _classifier(1, (6,)), torch.randn(3, 1, 6).double()
+    wide = torch.tensor([-6e4, -2e4, -1e4, 1e4, 3e4, 6e4]).expand(3, 6)  # float16 has no number for the distance
+    for maps in (wide.half(), wide.bfloat16(), wide.long(), wide > 0):
+        found = confidence_change(model, images, maps, mask=mask)
+        assert torch.equal(found.masked, confidence_change(model, images, maps.float(), mask=mask).masked)
+        assert found.masked.isfinite().all()
+
+
 def test_a_progress_bar_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     model, images, maps = _classifier(1, (6,)), torch.randn(3, 1, 6).double(), torch.rand(3, 6)
     confidence_change(model, images, maps)

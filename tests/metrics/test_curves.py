@@ -118,6 +118,7 @@ def test_regions_functions_units_and_single_scores() -> None:
         deletion(regression, image, heat)
     unit = deletion(segmenter, image, heat, camfast.Unit("", (2, 1, 1)), steps=3)
     assert torch.allclose(unit.scores[:, 0], segmenter(image)[:, 2, 1, 1], atol=1e-12)
+    assert "score of unit (2, 1, 1) of layer ''" in str(unit)
 
 
 def test_what_does_not_fit_is_named() -> None:

@@ -103,9 +103,9 @@ def test_random_voxels_may_lie_as_close_together_as_those_of_a_grid() -> None:
 
     inputs, maps = torch.ones(3, 1, 60).double(), torch.rand(3, 60)
     voxelwise = region_drop(Edges(), inputs, 0, maps, baseline="zero", share=0.3)
-    together = region_drop(Edges(), inputs, 0, maps, baseline="zero", share=0.3, cells=(6,))
+    together = region_drop(Edges(), inputs, 0, maps, baseline="zero", share=0.3, cells=6)
     assert float(together.random.mean()) < 0.4 * float(voxelwise.random.mean())
-    with pytest.raises(ValueError, match=r"cells must be 1 numbers of at least 1.*found \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"cells must be a whole number of at least 1, or 1, .*found \(2, 2\)"):
         region_drop(Edges(), inputs, 0, maps, cells=(2, 2))
 
 

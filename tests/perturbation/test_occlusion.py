@@ -99,12 +99,13 @@ def test_other_dtypes_and_modes(dtype: torch.dtype) -> None:
 
 def test_what_does_not_fit_is_named() -> None:
     model, images = _classifier(1, (6,)), torch.randn(2, 1, 6).double()
-    with pytest.raises(ValueError, match=r"window must be a number of pixels.*from 1 to \(6,\), found 7"):
+    with pytest.raises(ValueError, match=r"window must be a whole number from 1 to \(6,\), or 1, .*; found 7"):
         camfast.occlusion(model, images, window=7)
-    with pytest.raises(ValueError, match=r"stride must be .* from 1 to \(2,\), found 3"):
+    with pytest.raises(ValueError, match=r"stride must be .* from 1 to \(2,\).*; found 3"):
         camfast.occlusion(model, images, window=2, stride=3)
-    with pytest.raises(ValueError, match="window must be"):
-        camfast.occlusion(model, images, window=(2, 2))
+    for window in ((2, 2), 2.5, True, (), "2"):
+        with pytest.raises(ValueError, match=r"window must be .*; found"):
+            camfast.occlusion(model, images, window=window)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="target=4 is out of range"):
         camfast.occlusion(model, images, 4, window=2)
     with pytest.raises(TypeError, match="inputs must be one tensor"):
