@@ -12,6 +12,7 @@ from camfast.plot.receptive_field import receptive_field
 from camfast.plot.saving import save
 from camfast.plot.slices import slices
 from camfast.plot.style import DARK, LIGHT
+from camfast.plot.sweep import sweep
 from camfast.plot.units import units
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "receptive_field",
     "save",
     "slices",
+    "sweep",
     "units",
 ]

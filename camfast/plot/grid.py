@@ -1,6 +1,5 @@
 """Many maps side by side: methods × classes, images × methods."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -8,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camfast.errors import InputError
-from camfast.plot.colors import color_bar, colors_of, short
-from camfast.plot.image import as_array, desaturated, draw_image, stretch_of
+from camfast.plot.colors import color_bar, colors_of
+from camfast.plot.image import as_array, draw_image, stretch_of
 from camfast.plot.markers import draw_scale_bar
+from camfast.plot.panels import bar_of_all, draw_map, ends_of, panel_inches, wrapped
 from camfast.plot.planes import HORIZONTAL, Plane, check_plane, seen_along
 from camfast.plot.style import new_figure
 
@@ -21,8 +21,6 @@ SCALES = {
     "column": "one scale a column",
     "shared": "one scale for all maps",
 }
-WIDTH, LARGEST, SMALLEST = 14.0, 2.4, 1.2
-"""In inches: of all panels, and of one panel's longer side."""
 
 
 def grid(
@@ -93,7 +91,7 @@ def grid(
         raise InputError(f"scale is {scale!r}, expected one of {', '.join(SCALES)}")
     pictures, heats = _panels(image, maps, (rows, columns), plane, axis)
     first = int(show_image)
-    panel = _panel_inches(pictures, len(columns) + first)
+    panel = panel_inches(pictures, len(columns) + first)
     width = max(4.6, (len(columns) + first) * (panel[1] + 0.12) + 1.3)
     with new_figure((width, len(rows) * (panel[0] + 0.28) + 0.9), dark=dark) as figure:
         axes = figure.subplots(len(rows), len(columns) + first, squeeze=False)
@@ -104,18 +102,16 @@ def grid(
                 draw_image(axes[row, 0], picture, stretch)
             for column, heat in enumerate(heats[row]):
                 one = axes[row, column + first]
-                draw_image(one, desaturated(picture, desaturate), stretch)
-                norm, colormap = colors_of(_sharing(heats, scale, row, column), limit, alpha)
-                drawn[row, column] = one.imshow(heat, cmap=colormap, norm=norm, interpolation="nearest")
+                colors = colors_of(_sharing(heats, scale, row, column), limit, alpha)
+                drawn[row, column] = draw_map(one, picture, heat, colors, stretch=stretch, desaturate=desaturate)
                 if scale == "map":
-                    ends = f"{short(norm.vmin)} to {short(norm.vmax)}" if np.any(heat) else "0 everywhere"
-                    one.set_xlabel(ends, fontsize=7, labelpad=2)
-            axes[row, 0].set_ylabel(_wrapped(rows[row], panel[0]), fontsize=9)
+                    one.set_xlabel(ends_of(drawn[row, column]), fontsize=7, labelpad=2)
+            axes[row, 0].set_ylabel(wrapped(rows[row], panel[0]), fontsize=9)
         for one in axes.flat:
             one.set(xticks=[], yticks=[])
             one.spines[:].set_visible(False)
         for one, label in zip(axes[0], [*["image"] * first, *columns], strict=True):
-            one.set_title(_wrapped(label, panel[1]), fontsize=9)
+            one.set_title(wrapped(label, panel[1]), fontsize=9)
         _bars(figure, axes[:, first:], drawn, scale)
         if voxel_angstrom is not None:
             draw_scale_bar(axes[0, 0], pictures[0].shape[1], voxel_angstrom[HORIZONTAL[axis]])
@@ -168,19 +164,6 @@ def _sharing(heats: list[list[NDArray[Any]]], scale: Scale, row: int, column: in
     return np.concatenate([heat.ravel() for heat in sharing])
 
 
-def _panel_inches(pictures: Sequence[NDArray[Any]], across: int) -> tuple[float, float]:
-    """Height and width of a panel: as many as there are side by side fit a page."""
-    height, width = (max(picture.shape[side] for picture in pictures) for side in (0, 1))
-    inches = min(LARGEST, max(SMALLEST, WIDTH / across)) / max(height, width)
-    return height * inches, width * inches
-
-
-def _wrapped(label: str, inches: float) -> str:
-    """A label broken into lines that fit beside a panel; breaks of its own stay."""
-    letters = max(8, int(inches * 13))  # 9 points: about 14 letters an inch
-    return "\n".join("\n".join(textwrap.wrap(line, letters)) for line in label.splitlines())
-
-
 def _bars(figure: Any, axes: Any, drawn: Any, scale: Scale) -> None:
     if scale == "row":
         for row, line in enumerate(drawn):
@@ -189,5 +172,4 @@ def _bars(figure: Any, axes: Any, drawn: Any, scale: Scale) -> None:
         for column, line in enumerate(drawn.T):
             color_bar(figure, line[0], axes[:, column], label="", location="bottom")
     else:  # with a scale for each map the colours have a common meaning, but no common numbers
-        widest = min(drawn.flat, key=lambda one: one.norm.vmin)
-        color_bar(figure, widest, axes, label="", numbers=scale == "shared", aspect=35)
+        bar_of_all(figure, list(drawn.flat), axes, numbers=scale == "shared")

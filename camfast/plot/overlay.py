@@ -4,7 +4,8 @@ from typing import Any
 
 from camfast.errors import InputError
 from camfast.plot.colors import color_bar, colors_of
-from camfast.plot.image import as_array, desaturated, draw_image, stretch_of
+from camfast.plot.image import as_array, stretch_of
+from camfast.plot.panels import draw_map
 from camfast.plot.style import new_figure
 
 
@@ -57,11 +58,10 @@ def overlay(
     picture, values = as_array(image), as_array(heat)
     if picture.shape[:2] != values.shape or picture.ndim not in (2, 3):
         raise InputError(f"the image has the shape {picture.shape} and the map {values.shape}, expected (H, W[, 3])")
-    norm, colormap = colors_of(values, limit, alpha)
+    colors = colors_of(values, limit, alpha)
     with new_figure((7.2, 6.0 * min(1.6, values.shape[0] / values.shape[1]) + 0.4), dark=dark) as figure:
         axes = figure.add_subplot()
-        draw_image(axes, desaturated(picture, desaturate), stretch_of(picture))
-        drawn = axes.imshow(values, cmap=colormap, norm=norm, interpolation="nearest")
+        drawn = draw_map(axes, picture, values, colors, stretch=stretch_of(picture), desaturate=desaturate)
         axes.set_axis_off()
         axes.set_title(title)
         color_bar(figure, drawn, axes)

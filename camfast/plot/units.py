@@ -10,6 +10,7 @@ from camfast._extras import require
 from camfast.errors import InputError
 from camfast.plot.colors import color_bar, colors_of
 from camfast.plot.image import as_array, desaturated, draw_image, stretch_of
+from camfast.plot.panels import draw_map
 from camfast.plot.planes import Plane, check_plane, seen_along
 from camfast.plot.style import PURPOSE, line_colors, new_figure
 
@@ -116,12 +117,11 @@ def units(
         places = panels.flatten()
         for panel in places:
             panel.set_axis_off()
-        draw_image(places[0], picture, stretch_of(picture))
-        grey = desaturated(picture, 1.0)
+        stretch = stretch_of(picture)
+        draw_image(places[0], picture, stretch)
         for panel, one in zip([places[1], *places[3:]], [heat, *apart], strict=False):
-            draw_image(panel, grey, stretch_of(picture))
-            drawn = panel.imshow(one, cmap=colormap, norm=norm, interpolation="nearest")
-        draw_image(places[2], grey, stretch_of(picture))
+            drawn = draw_map(panel, picture, one, (norm, colormap), stretch=stretch, desaturate=1.0)
+        draw_image(places[2], desaturated(picture, 1.0), stretch)
         places[2].imshow(_colored(who, strongest, dark=dark), interpolation="nearest")
         for panel, text in zip(
             places, ["image", f"response of {response.units.shape[1]} units", "dominant unit"], strict=False
