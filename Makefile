@@ -91,8 +91,8 @@ studies: build   ## every table and picture of studies/README.md, after hours of
 	$(BIN)/python -m studies.train_subtomograms --snr inf
 	$(BIN)/python -m studies.train_subtomograms --snr 0.1 --epochs 10
 	$(BIN)/python -m studies.train_subtomograms --network shallow --per-class 250
-	$(BIN)/python -m studies.train_subtomograms --per-class 250 --epochs 16
-	$(BIN)/python -m studies.train_subtomograms --per-class 250 --epochs 16 --augment
+	$(BIN)/python -m studies.train_subtomograms --per-class 250 --epochs 10
+	$(BIN)/python -m studies.train_subtomograms --per-class 250 --epochs 10 --augment
 	$(BIN)/python -m studies.train_segmenters --dimensions 2
 	$(BIN)/python -m studies.train_segmenters --dimensions 3
 	set -e; for study in $(STUDIES); do $(BIN)/python -m studies.$$study; done

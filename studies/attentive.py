@@ -6,8 +6,8 @@ shallow network, CNN-2, and CNN-2 with augmentation, each trained on few subtomo
 response that lies inside the true density::
 
     python -m studies.train_subtomograms --network shallow --per-class 250
-    python -m studies.train_subtomograms --per-class 250 --epochs 16
-    python -m studies.train_subtomograms --per-class 250 --epochs 16 --augment
+    python -m studies.train_subtomograms --per-class 250 --epochs 10
+    python -m studies.train_subtomograms --per-class 250 --epochs 10 --augment
     python -m studies.attentive
 """
 
