@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from camfast import guards, layers, methods
 from camfast.errors import CaptureError
+from camfast.inputs import tensors
 from camfast.mapping import Recipe, Task, by_gradients
 from camfast.ops.forms import Centres, Gain, Upsample
 from camfast.recorder import CaptureOptions, Defeated, Extract, Form, Recorder, plain
@@ -170,11 +170,7 @@ def _columns(values: Tensor, *, graph: bool) -> Tensor:
 
 def spatial_size(inputs: Any) -> tuple[int, ...] | None:
     """Spatial axes of the first tensor (N, C, *S) among a model's inputs."""
-    sizes: list[tuple[int, ...]] = []
-    tree_map(
-        lambda leaf: sizes.append(tuple(leaf.shape[2:])) if isinstance(leaf, Tensor) and leaf.ndim > 2 else None, inputs
-    )
-    return sizes[0] if sizes else None
+    return next((tuple(tensor.shape[2:]) for tensor in tensors(inputs) if tensor.ndim > 2), None)
 
 
 def resolve_size(

@@ -1,18 +1,19 @@
 """The centres of a layer's cells in input pixels, by receptive-field arithmetic along the operations that run."""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from camfast import guards, layers
 from camfast.errors import CaptureError
 from camfast.grids import Axis, Call, Grid, Lost, Merged, Operand, moved, rule_of
+from camfast.inputs import arguments, call, tensors
 from camfast.recorder import CaptureOptions, Form, Recorder
 
 
@@ -67,18 +68,16 @@ def receptive_field_centres(model: nn.Module, layer: str | nn.Module, inputs: An
     """
     inner = layers.unwrap(model)
     name, _ = layers.find(inner, layer)
-    images = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor) and 3 <= leaf.ndim <= 5]
-    if not images:
-        raise TypeError("inputs must hold a tensor (N, C, *S_in) with one to three spatial axes")
-    rank = images[0].ndim - 2
-    with torch.inference_mode(False), torch.no_grad(), _Follower(images[0]) as follower:
+    with torch.inference_mode(False), torch.no_grad():
+        positional, keywords = arguments(inputs)
+        images = [tensor for tensor in tensors((positional, keywords)) if 3 <= tensor.ndim <= 5]
+        if not images:
+            raise TypeError("inputs must hold a tensor (N, C, *S_in) with one to three spatial axes")
+        rank = images[0].ndim - 2
         recorder = Recorder([name], CaptureOptions(), Form(detach=True, copy=True))
-        own = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, inputs)
-        with guards.model_untouched(inner), recorder.alone(), recorder.attached(inner):
-            if isinstance(own, Mapping):
-                inner(**own)
-            else:
-                inner(*(own if isinstance(own, tuple) else (own,)))
+        untouched = guards.model_untouched(inner)
+        with untouched, recorder.alone(), recorder.attached(inner), _Follower(images[0]) as follower:
+            call(inner, positional, keywords)
         (activation,) = recorder.activations().values()
     grid = follower.grid(activation)
     axes = [entry for entry in grid if isinstance(entry, Axis)]

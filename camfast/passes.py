@@ -6,21 +6,19 @@ it found), the pass is repeated in the form that works, which is remembered for 
 """
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.checkpoint import CheckpointError
 
 from camfast import guards, layers
 from camfast.errors import CaptureError
+from camfast.inputs import arguments, call
 from camfast.recorder import CaptureOptions, Defeated, Form, Recorder, find_tensor, plain
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _Result = TypeVar("_Result")
 
 _forms: "weakref.WeakKeyDictionary[nn.Module, Form]" = weakref.WeakKeyDictionary()
@@ -107,18 +105,15 @@ def _attempt(
 
 def _forward(form: Form, model: nn.Module, inputs: Any, recorder: Recorder) -> Pass:
     options = recorder.options
-    positional, keywords = _arguments(inputs)
+    positional, keywords = arguments(inputs)
     with torch.set_grad_enabled(not form.detach), recorder.alone(), recorder.attached(model):
         try:
-            result = model(*positional, **keywords)
+            result = call(model, positional, keywords)
         except RuntimeError as error:
-            explained = _explained(error, form)
-            if explained is None:
-                error.add_note(f"camfast ran the model on {_described(positional, keywords)}, without changing them")
-                for expected in _expected(model, positional, keywords):
-                    error.add_note(expected)
+            defeat = _defeat(str(error), form)
+            if defeat is None:
                 raise
-            raise explained from error
+            raise defeat from error
         interrupted = recorder.graph_interrupted or not torch.is_grad_enabled()
     activations, units = recorder.activations(), recorder.unit_layers()
     scores = plain(find_tensor(result, options.output, "the model", "output"))
@@ -134,47 +129,10 @@ def _forward(form: Form, model: nn.Module, inputs: Any, recorder: Recorder) -> P
     return Pass(scores, activations, units)
 
 
-def _explained(error: RuntimeError, form: Form) -> Exception | None:
+def _defeat(message: str, form: Form) -> Defeated | None:
     """What an error of torch inside the forward pass means for the capture."""
-    message = str(error)
     if "leaf Variable that requires grad" in message and "in-place" in message:
         return Defeated(message, replace(form, copy=True))
     if form.detach and "does not require grad and does not have a grad_fn" in message:
         return Defeated(message, replace(form, detach=False))  # the trunk differentiates something itself
-    if "Inference tensors cannot be saved for backward" in message:
-        return CaptureError(
-            "parameters behind the layer were made under inference_mode and can't be differentiated through: "
-            "build or load the model outside of it, or copy.deepcopy it there"
-        )
     return None
-
-
-def _described(*inputs: Any) -> str:
-    """Shapes and types of what a model was run on, for a person who has to find out why it failed."""
-    tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
-    found = [f"{str(leaf.dtype).removeprefix('torch.')} {tuple(leaf.shape)}" for leaf in tensors]
-    return f"inputs of {', '.join(found)}" if found else "inputs without a tensor"
-
-
-def _expected(model: nn.Module, *inputs: Any) -> Iterator[str]:
-    """What the model's first convolution takes, where that isn't what the first input is."""
-    convolutions = ((name, module) for name, module in model.named_modules() if isinstance(module, _CONVOLUTIONS))
-    name, first = next(convolutions, ("", None))
-    found = next((leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)), None)
-    if first is None or found is None:
-        return
-    axes = len(first.kernel_size)
-    if found.ndim != axes + 2:
-        yield f"the first convolution, {name!r}, takes (N, C, *S) with {axes} spatial axes, found {tuple(found.shape)}"
-    elif found.shape[1] != first.in_channels:
-        yield f"the first convolution, {name!r}, takes (N, {first.in_channels}, *S), found {tuple(found.shape)}"
-
-
-def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional and keyword arguments, of tensors that the model may change in place and autograd accepts."""
-    inputs = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, inputs)
-    if isinstance(inputs, np.ndarray):
-        raise TypeError("inputs is a numpy array: pass torch.from_numpy(inputs), with the batch as its first axis")
-    if isinstance(inputs, Mapping):
-        return (), dict(inputs)
-    return (inputs if isinstance(inputs, tuple) else (inputs,)), {}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from camfast import guards, layers
 from camfast._extras import require
 from camfast.errors import CaptureError
+from camfast.inputs import call
 from camfast.recorder import CaptureOptions, Form, Recorder
 
 Statistic = Literal["absolute", "mean", "rms"]
@@ -147,7 +148,7 @@ def _input_gradients(model: nn.Module, inputs: Tensor, name: str) -> Tensor:
     with torch.inference_mode(False), torch.enable_grad():
         images = inputs.detach().clone().requires_grad_()
         with guards.model_untouched(model), recorder.alone(), recorder.attached(model):
-            model(images)
+            call(model, (images,), {})
         (activation,) = recorder.activations().values()
         if activation.ndim < 3:
             raise CaptureError(f"layer {name!r} has no spatial axes: its activation is {tuple(activation.shape)}")

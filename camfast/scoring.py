@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from camfast import guards, layers
 from camfast._extras import require
+from camfast.inputs import call
 from camfast.ops.forms import map_dtype
 from camfast.recorder import CaptureOptions, Extract, Form, Recorder, find_tensor, plain
 from camfast.regions import Region
@@ -121,7 +122,8 @@ class Scorer:
         """Run a batch that fits the model at once; the model may change the tensor that it is given."""
         recorder = Recorder((), CaptureOptions(), Form(detach=False, copy=True), self.units)
         with torch.no_grad(), guards.model_untouched(self.model), recorder.alone(), recorder.attached(self.model):
-            scores = plain(find_tensor(self.model(inputs), self.output, "the model", "output")).detach()
+            result = call(self.model, (inputs,), {})
+        scores = plain(find_tensor(result, self.output, "the model", "output")).detach()
         if self.softmax:
             if scores.ndim < 2:
                 raise ValueError(

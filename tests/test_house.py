@@ -22,7 +22,7 @@ ORDER = (
     {"_extras"},
     {"_C", "_C_cuda", "kernels"},
     {"ops"},
-    {"layers"},
+    {"inputs", "layers"},
     {"guards", "grids", "recorder", "gradients", "methods", "components", "upsample", "regions"},
     {"targets", "linear_head"},
     {"mapping"},

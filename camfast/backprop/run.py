@@ -11,8 +11,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from camfast import guards
 from camfast.backprop.in_place import SeenInPlace
-from camfast.errors import CaptureError
-from camfast.passes import _arguments, _described, _expected
+from camfast.inputs import arguments, call
 from camfast.recorder import CaptureOptions, Form, Recorder
 
 
@@ -46,8 +45,8 @@ def from_inputs(
     model
         An unwrapped module (`camfast.layers.unwrap`), left as it was found.
     inputs
-        A tensor, a tuple of positional arguments, or a dict of keyword arguments. Maps are of the first floating-point
-        tensor among them.
+        A tensor, a tuple of positional arguments, or a mapping of keyword arguments. Maps are of the first
+        floating-point tensor among them.
     names
         Layers whose outputs are taken.
     options
@@ -67,32 +66,20 @@ def from_inputs(
     """
     recorder = Recorder(names, options or CaptureOptions(), Form(detach=False, copy=True))
     with torch.inference_mode(False), torch.enable_grad(), guards.model_untouched(model), recorder.attached(model):
-        source, arguments = _with_leaf(inputs)
-        positional, keywords = _arguments(arguments)  # copies: the model may write into them
+        source, positional, keywords = _from_leaf(*arguments(inputs))
         with recorder.alone(), SeenInPlace():
-            try:
-                result = model(*positional, **keywords)
-            except RuntimeError as error:
-                if "Inference tensors cannot be saved for backward" in str(error):
-                    raise CaptureError(
-                        "parameters of the model were made under inference_mode and can't be differentiated through: "
-                        "build or load the model outside of it, or copy.deepcopy it there"
-                    ) from error
-                error.add_note(f"camfast ran the model on {_described(positional, keywords)}, without changing them")
-                for expected in _expected(model, positional, keywords):
-                    error.add_note(expected)
-                raise
+            result = call(model, positional, keywords)
         yield Run(result, source, recorder.activations())
 
 
-def _with_leaf(inputs: Any) -> tuple[Tensor, Any]:
-    """The first floating-point tensor of the inputs as a leaf, and the inputs with it in its place."""
-    leaves, structure = tree_flatten(inputs)
+def _from_leaf(positional: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Tensor, tuple[Any, ...], dict[str, Any]]:
+    """The first floating-point tensor of some arguments as a leaf, and the arguments with a copy of it in its place."""
+    leaves, structure = tree_flatten((positional, keywords))
     for place, leaf in enumerate(leaves):
         if isinstance(leaf, Tensor) and leaf.is_floating_point():
-            source = leaf.detach().clone().requires_grad_()
-            return source, tree_unflatten([*leaves[:place], source, *leaves[place + 1 :]], structure)
-    _arguments(inputs)  # says what to do about a numpy array
+            source = leaf.detach().requires_grad_()
+            leaves[place] = source.clone()  # the model may write into it
+            return source, *tree_unflatten(leaves, structure)
     found = sorted({str(leaf.dtype) if isinstance(leaf, Tensor) else type(leaf).__name__ for leaf in leaves})
     raise TypeError(
         f"inputs holds no floating-point tensor, which alone has a gradient; found {', '.join(found) or 'nothing'}: "

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from camfast import guards
+from camfast.inputs import arguments, call
 from camfast.layers import find, unwrap
 from camfast.metrics.similarity import Similarity, compare, table
 from camfast.scoring import Bar, derived_seed
@@ -195,10 +196,9 @@ def _top_down(model: nn.Module, inputs: Any) -> tuple[str, ...]:
         for name, module in model.named_modules()
         if any(True for _ in module.parameters(recurse=False))
     ]
-    arguments = inputs if isinstance(inputs, tuple) else () if isinstance(inputs, dict) else (inputs,)
     try:
         with torch.no_grad(), guards.model_untouched(model):
-            model(*copy.deepcopy(arguments), **(copy.deepcopy(inputs) if isinstance(inputs, dict) else {}))
+            call(model, *arguments(inputs))
     finally:
         for handle in handles:
             handle.remove()
