@@ -236,6 +236,10 @@ def _assembled(x: Tensor, *firsts: int) -> Tensor:
         (lambda x: F.local_response_norm(x, 2), 0),
         (lambda x: F.lp_pool2d(x, 2, 3, 1), 1),
         (lambda x: checkpoint(F.avg_pool2d, x, 3, 1, use_reentrant=False), 1),
+        (lambda x: F.avg_pool2d(x.repeat(1, 3, 1, 1), 3, 1), 1),  # grey as colours, and colours in another order
+        (lambda x: F.avg_pool2d(x.expand(-1, 3, -1, -1).flip(1).roll(1, 1), 3, 1), 1),
+        (lambda x: F.avg_pool2d(x.expand(-1, 3, -1, -1)[:, [2, 1, 0]], 3, 1), 1),
+        (lambda x: F.avg_pool2d(x.index_select(1, torch.zeros(3, dtype=torch.long)), 3, 1), 1),
     ],
 )
 def test_operations_that_come_up_now_and_then(function: Callable[[Tensor], Tensor], start: float) -> None:
@@ -279,6 +283,12 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     "fractions": (nn.Sequential(nn.FractionalMaxPool2d(2, output_ratio=0.5)), "at fractional_max_pool2d"),
     "turned": (Calls(lambda x: x.flip(2)), "at flip"),
     "rolled": (Calls(lambda x: x.roll(3, 2)), "at roll"),
+    "mixed": (Calls(lambda x: x.roll(3)), "at roll"),
+    "repeated": (Calls(lambda x: x.repeat(1, 1, 2, 1)), "at repeat"),
+    "picked": (Calls(lambda x: x.index_select(3, torch.arange(4))), "at index_select"),
+    "listed": (Calls(lambda x: x[:, :, [3, 0]]), "at index"),
+    "listed twice": (Calls(lambda x: x[[0], [0]].unsqueeze(1)), "at index"),
+    "masked": (Calls(lambda x: x[x > 0.5]), "at index"),
     "transposed": (Calls(lambda x: x.transpose(2, 3)), "no grid of the input's 2 spatial axes in their order"),
     "no grid": (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "lose their place"),
     "steps": (

@@ -79,6 +79,39 @@ def _expand(call: Call) -> Grid:
     return ((None,) * missing) + tuple(kept)
 
 
+def _shuffled(grid: Grid, dimensions: Iterable[int], where: str) -> Grid:
+    """A grid along some of whose dimensions cells were picked, repeated or put in another order: places are lost."""
+    gone = set(dimensions)
+    return tuple(Lost(where) if dim in gone and _placed((entry,)) else entry for dim, entry in enumerate(grid))
+
+
+@follows("flip roll")
+def _flip(call: Call) -> Grid:
+    ndim, given = len(call.main.shape), call.arguments["dims"]
+    return _shuffled(call.main.grid, {dim % ndim for dim in given or range(ndim)}, call.where)
+
+
+@follows("index_select")
+def _index_select(call: Call) -> Grid:
+    return _shuffled(call.main.grid, {_dimension(call)}, call.where)
+
+
+@follows("index")
+def _index(call: Call) -> Grid:
+    """Pick along one dimension by a list, such as of channels; along several, or by a mask of several, all is lost."""
+    given = {dim: index for dim, index in enumerate(call.arguments["indices"]) if index is not None}
+    if [len(index.shape) for index in given.values()] != [1]:
+        return (Lost(call.where),) * len(call.results[0])
+    return _shuffled(call.main.grid, given, call.where)
+
+
+@follows("repeat")
+def _repeat(call: Call) -> Grid:
+    times = call.arguments["repeats"]
+    grid = (None,) * (len(times) - len(call.main.grid)) + call.main.grid
+    return _shuffled(grid, {dim for dim, count in enumerate(times) if count != 1}, call.where)
+
+
 @follows("cat")
 def _cat(call: Call) -> Grid:
     shape = call.results[0]
