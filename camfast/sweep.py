@@ -38,10 +38,10 @@ class SweptLayer:
     residual : Tensor
         y − ΣL.
     cells : Tensor or None
-        For a region: how many cells its area comes to, |M| / (positions of the output a cell). Below 1 the layer can't
-        show it apart from what surrounds it.
+        For a region of an output with the layer's number of axes: how many cells its area comes to, |M| / (positions of
+        the output a cell). Below 1 the layer can't show it apart from what surrounds it.
     inside : Tensor or None
-        For a region: Σ_p |L_p| m_p / Σ|L|, with m_p the part of cell p that the region covers where cells tile the
+        For such a region: Σ_p |L_p| m_p / Σ|L|, with m_p the part of cell p that the region covers where cells tile the
         output; NaN for an empty map. It describes where a map lies, and is no measure of how true it is.
     """
 
@@ -119,7 +119,7 @@ class LayerSweep:
             rows.append(
                 [layer.name, " × ".join(map(str, layer.grid)), " × ".join(f"{pixels:.3g}" for pixels in layer.pixels)]
                 + [_mean(layer.total), f"{_mean(layer.empty.float() * 100)} %", _mean(layer.residual)]
-                + [_mean(found) for found in (layer.cells, layer.inside) if found is not None]
+                + ["" if found is None else _mean(found) for found in (layer.cells, layer.inside)] * region
             )
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -231,7 +231,7 @@ def _swept(name: str, result: Any, size: Sequence[int], mask: Tensor | None) -> 
     grid = tuple(maps.shape[1:])
     total = maps.abs().flatten(1).sum(1)
     cells = inside = None
-    if mask is not None:
+    if mask is not None and mask.ndim == maps.ndim:  # else the model adds or drops an axis on the way
         cells = mask.flatten(1).sum(1) * (prod(grid) / prod(mask.shape[1:]))
         inside = (maps.abs() * _covered(mask, grid).to(maps.dtype)).flatten(1).sum(1) / total
     pixels = tuple(extent / count for extent, count in zip(size, grid, strict=True)) if len(size) == len(grid) else ()

@@ -210,6 +210,27 @@ def test_it_prints_a_table() -> None:
     assert regions.splitlines()[0].endswith("cells  inside")
 
 
+def test_a_region_of_an_output_with_fewer_axes_than_the_layer() -> None:
+    class Projected(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.volume, self.plane = nn.Conv3d(1, 2, 3, padding=1), nn.Conv2d(2, 2, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.plane(self.volume(x).relu().mean(2))
+
+    region = Region(1, (slice(3), slice(2)))
+    sweep = camfast.layer_sweep(Projected(), torch.rand(2, 1, 4, 6, 6), ["volume", "plane"], region)
+    assert sweep["volume"].cells is None
+    assert sweep["volume"].inside is None
+    assert sweep["plane"].cells is not None
+    assert sweep["plane"].cells.tolist() == [6, 6]
+    title, volume, plane = str(sweep).splitlines()
+    assert plane.split()[-2] == "6"
+    assert title.index("cells") == plane.rindex("6 ")
+    assert len(volume) < title.index("cells")
+
+
 class Branches(nn.Module):
     """A layer that the first class doesn't depend on, and one that never runs."""
 
