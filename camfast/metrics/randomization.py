@@ -95,9 +95,10 @@ def randomization_check(
     Notes
     -----
     A layer is set to what its ``reset_parameters`` draws: the state before training, so that batch norm becomes the
-    identity (scale 1, shift and running mean 0, running variance 1). Parameters of modules without that method are
-    drawn from a normal distribution with the mean and standard deviation that they have. Torch's global generators are
-    seeded while a layer is set, and then put back: don't draw from them in other threads meanwhile.
+    identity (scale 1, shift and running mean 0, running variance 1). Parameters of modules without that method, and
+    those that it leaves as they are, are drawn from a normal distribution with the mean and standard deviation that
+    they have. The global generators of the parameters' devices are seeded while a layer is set, and then put back:
+    don't draw from them in other threads meanwhile.
 
     References
     ----------
@@ -176,16 +177,20 @@ def _randomise(modules: Sequence[nn.Module], seed: int) -> None:
     tensors = [tensor for module in modules for tensor in module.parameters()]
     devices = {tensor.device for tensor in tensors if tensor.device.type == "cuda"}
     with torch.random.fork_rng(devices=list(devices)), torch.no_grad():
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed devices that aren't put back, too
+        for device in devices:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         for module in modules:
+            before = [(parameter, parameter.clone()) for parameter in module.parameters(recurse=False)]
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):
                 reset()
-                continue
-            for parameter in module.parameters(recurse=False):
-                values = parameter.to(torch.promote_types(parameter.dtype, torch.float32))
-                spread = values.std(correction=0)
-                parameter.copy_(torch.randn_like(values) * spread + values.mean())
+            for parameter, trained in before:
+                if torch.equal(parameter, trained):
+                    values = parameter.to(torch.promote_types(parameter.dtype, torch.float32))
+                    spread = values.std(correction=0)
+                    parameter.copy_(torch.randn_like(values) * spread + values.mean())
 
 
 def _top_down(model: nn.Module, inputs: Any) -> tuple[str, ...]:

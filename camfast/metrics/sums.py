@@ -16,7 +16,8 @@ class SumToScore(NamedTuple):
     l1 : Tensor
         Mean over classes of the distance between sum and score, (N,), float64.
     tau : Tensor
-        Kendall's τ-b between the sums and the scores, (N,), float64; NaN where all sums or all scores are tied.
+        Kendall's τ-b between the sums and the scores, (N,), float64; NaN where all sums or all scores are tied, or
+        one is NaN.
     """
 
     l1: Tensor
@@ -24,7 +25,7 @@ class SumToScore(NamedTuple):
 
     @property
     def undefined(self) -> int:
-        """How many samples have no τ, because all sums or all scores are tied or something isn't finite."""
+        """How many samples have no τ, because all sums or all scores are tied or one is NaN."""
         return int(self.tau.isnan().sum())
 
 

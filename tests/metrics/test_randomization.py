@@ -117,6 +117,37 @@ def test_parameters_without_a_reset_keep_their_mean_and_spread() -> None:
     assert abs(float(seen[1].std()) - 2) < 0.2
 
 
+def test_parameters_that_a_reset_leaves_are_drawn_too() -> None:
+    class Scaled(nn.Linear):
+        """Resets what it has from Linear alone."""
+
+        def __init__(self) -> None:
+            super().__init__(30, 30)
+            self.scale = nn.Parameter(torch.randn(30) + 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * self.scale
+
+    seen = []
+
+    def explain(model: nn.Module, x: Tensor) -> Tensor:
+        seen.append(copy.deepcopy(model.state_dict()))
+        return x
+
+    randomization_check(nn.Sequential(Scaled()), torch.rand(1, 30), explain, modes=["cascading"], seeds=1)
+    trained, randomised = seen
+    for name in ("0.weight", "0.bias", "0.scale"):
+        assert not torch.isclose(trained[name], randomised[name]).any(), name
+    assert abs(float(randomised["0.scale"].mean()) - 3) < 1  # five standard errors
+
+
+def test_generators_of_other_devices_are_not_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)  # what torch.manual_seed does there
+    randomization_check(nn.Sequential(nn.Linear(6, 6)), torch.rand(2, 6), lambda model, x: model(x), seeds=1)
+    assert not seeded
+
+
 def test_a_layer_takes_with_it_what_it_contains_but_not_what_is_listed() -> None:
     class Positioned(nn.Module):
         def __init__(self) -> None:
