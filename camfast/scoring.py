@@ -1,23 +1,20 @@
 """The scores of a model for changed inputs, batch by batch and without a graph: what metrics and perturbations run."""
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from operator import index
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from camfast import guards, layers
-from camfast._extras import require
+from camfast.checks import check_count
 from camfast.inputs import call
 from camfast.ops.forms import map_dtype
+from camfast.progress import Bar
 from camfast.recorder import CaptureOptions, Extract, Form, Recorder, find_tensor, plain
 from camfast.regions import Region
 from camfast.targets import Selection, named_units, select
-
-_Step = TypeVar("_Step")
 
 
 class Output(NamedTuple):
@@ -156,7 +153,7 @@ class Scorer:
         """The batches that so many inputs make."""
         return [slice(start, min(start + self.batch, count)) for start in range(0, count, self.batch)]
 
-    def values(self, make: Callable[[Tensor], Tensor], rows: Tensor, fixed: Fixed, bar: "Bar") -> Tensor:
+    def values(self, make: Callable[[Tensor], Tensor], rows: Tensor, fixed: Fixed, bar: Bar) -> Tensor:
         """Scalars of a target for many changed inputs, of which never more than one batch exists.
 
         Parameters
@@ -181,115 +178,6 @@ class Scorer:
             found.append(fixed.values(self(make(numbers)), rows[part]))
             bar.update(part.stop - part.start)
         return torch.cat(found)
-
-
-class Bar:
-    """A bar on standard error for the person who waits, or nothing.
-
-    Parameters
-    ----------
-    total
-        How many steps there are.
-    what
-        The title.
-    shown
-        Whether there is a bar at all.
-    """
-
-    def __init__(self, total: int, what: str, *, shown: bool) -> None:
-        self._bar = None
-        if shown:
-            tqdm = require("tqdm", "scan", "a progress bar")
-            interval = 0.1 if sys.stderr.isatty() else 10.0  # in a log file a lively bar is a flood
-            self._bar = tqdm.tqdm(total=total, desc=what, dynamic_ncols=True, mininterval=interval)
-
-    def __enter__(self) -> "Bar":
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def update(self, count: int = 1) -> None:
-        """Count so many steps as done."""
-        if self._bar is not None:
-            self._bar.update(count)
-
-    def over(self, steps: Iterable[_Step]) -> Iterator[_Step]:
-        """Count each step once it is done."""
-        for step in steps:
-            yield step
-            self.update()
-
-
-def check_count(name: str, value: Any, least: int = 1) -> int:
-    """A whole number, or a ValueError that names the argument."""
-    count = _whole(value)
-    if count is None or count < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, found {value!r}")
-    return count
-
-
-def check_sizes(name: str, value: Any, axes: int, largest: Sequence[int] | None = None) -> list[int]:
-    """A whole number of at least 1 for each axis, from one or several; or a ValueError that names the argument."""
-    several = isinstance(value, Iterable) and not isinstance(value, str)
-    sizes = [_whole(size) for size in value] if several else [_whole(value)] * axes
-    found = [size for size in sizes if size is not None and size >= 1]
-    fits = len(found) == len(sizes) == axes
-    if not fits or (largest is not None and any(size > most for size, most in zip(found, largest, strict=True))):
-        limits = "of at least 1" if largest is None else f"from 1 to {tuple(largest)}"
-        raise ValueError(f"{name} must be a whole number {limits}, or {axes}, one a spatial axis; found {value!r}")
-    return found
-
-
-def _whole(value: Any) -> int | None:
-    """A number of any integer type as an int; None for anything else."""
-    try:
-        return None if isinstance(value, bool) else index(value)
-    except TypeError:
-        return None
-
-
-def check_inputs(inputs: Any) -> Tensor:
-    """The images or volumes that are to be changed.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are no real tensor (N, C, *S) with one to three spatial axes.
-    """
-    if not isinstance(inputs, Tensor):
-        raise TypeError(
-            f"inputs must be one tensor (N, C, *S), found {type(inputs).__name__}: parts of it are to be replaced"
-        )
-    if not 3 <= inputs.ndim <= 5 or not inputs.numel():
-        raise ValueError(
-            f"inputs must be (N, C, *S) with at least one sample and one to three spatial axes, found "
-            f"{tuple(inputs.shape)}"
-        )
-    if not inputs.is_floating_point():
-        raise TypeError(f"inputs must hold real numbers, found {inputs.dtype}")
-    return inputs.detach()
-
-
-def check_maps(maps: Any, inputs: Tensor, *, several: bool = False) -> Tensor:
-    """One map for each sample, or several where that is allowed, at the size of the inputs, in the dtype of maps.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are something else.
-    """
-    expected = (len(inputs), *inputs.shape[2:])
-    if not isinstance(maps, Tensor):
-        raise TypeError(f"maps must be a tensor {expected}, found {type(maps).__name__}")
-    is_several = several and maps.ndim == inputs.ndim and maps.shape[1] > 0
-    if tuple(maps.shape[:1] + maps.shape[2:] if is_several else maps.shape) != expected:
-        raise ValueError(
-            f"maps must be one map a sample at the size of the inputs, {expected}, found {tuple(maps.shape)}: "
-            "explain one target, without size="
-        )
-    return maps.detach().to(inputs.device, map_dtype(maps.dtype))
 
 
 def derived_seed(seed: int, *places: int) -> int:

@@ -2,13 +2,13 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import camfast
-from camfast.scoring import Bar, Scorer, check_count, check_sizes, derived_seed
+from camfast.progress import Bar
+from camfast.scoring import Scorer, derived_seed
 
 
 def _model() -> nn.Sequential:
@@ -89,21 +89,6 @@ def test_inside_inference_mode_and_on_threads() -> None:
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: camfast.occlusion(model, inputs, target, window=2), range(12)):
             assert torch.equal(found, expected)
-
-
-def test_whole_numbers_of_any_integer_type() -> None:
-    assert check_count("steps", np.int64(3)) == 3
-    assert check_count("draws", 0, least=0) == 0
-    assert check_sizes("window", np.int32(2), 3) == [2, 2, 2]
-    assert check_sizes("window", np.array([2, 3]), 2, (2, 4)) == [2, 3]
-    for value in (0, -1, 2.0, True, "2", None):
-        with pytest.raises(ValueError, match="steps must be a whole number of at least 1, found"):
-            check_count("steps", value)
-    for value in (3, (1, 3), (1,), (1, True), (1, 0), 1.0, "11", None):
-        with pytest.raises(
-            ValueError, match=r"window must be a whole number from 1 to \(2, 2\), or 2, one a spatial axis"
-        ):
-            check_sizes("window", value, 2, (2, 2))
 
 
 def test_seeds_are_unlike() -> None:

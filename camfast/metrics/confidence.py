@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from camfast.baselines import describe
+from camfast.checks import check_inputs, check_maps
 from camfast.metrics import masking
+from camfast.progress import Bar
 from camfast.recorder import Extract
-from camfast.scoring import Bar, Scorer, check_inputs, check_maps
+from camfast.scoring import Scorer
 
 Mask = Literal["absolute", "top50"]
 Scale = Literal["minmax", "positive"]

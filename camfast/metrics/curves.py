@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from camfast import baselines
+from camfast.checks import check_count, check_inputs, check_maps
 from camfast.metrics import masking
+from camfast.progress import Bar
 from camfast.recorder import Extract
-from camfast.scoring import Bar, Scorer, check_count, check_inputs, check_maps
+from camfast.scoring import Scorer
 from camfast.targets import Target, Unit
 
 Kind = Literal["insertion", "deletion"]

@@ -12,7 +12,8 @@ from camfast import guards
 from camfast.inputs import arguments, call
 from camfast.layers import find, unwrap
 from camfast.metrics.similarity import Similarity, compare, table
-from camfast.scoring import Bar, derived_seed
+from camfast.progress import Bar
+from camfast.scoring import derived_seed
 
 Mode = Literal["cascading", "independent"]
 Explain = Callable[[nn.Module, Any], Tensor]
@@ -51,7 +52,7 @@ def randomization_check(
     inputs: Any,
     explain: Explain,
     *,
-    layers: Sequence[str | nn.Module] | None = None,
+    layers: Sequence[str | nn.Module] | str | nn.Module | None = None,
     modes: Sequence[Mode] = _MODES,
     seeds: int | Sequence[int] = 5,
     progress: bool = False,
@@ -72,8 +73,8 @@ def randomization_check(
         is given, and the same class for every model: ``lambda model, x: camfast.cam(model, x, "features.9", classes)``
         with fixed ``classes``, and layers by their names: the model is a copy.
     layers
-        Those to be randomised, from the top down, each with what it contains, unless that is listed itself; None: all
-        modules that have parameters of their own, in the reverse of the order in which they start to run.
+        The one or those to be randomised, from the top down, each with what it contains, unless that is listed itself;
+        None: all modules that have parameters of their own, in the reverse of the order in which they start to run.
     modes
         ``"cascading"``, ``"independent"``, or both.
     seeds
@@ -120,7 +121,13 @@ def randomization_check(
     drawn = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not drawn:
         raise ValueError(f"seeds must be how many or which, at least one; found {seeds!r}")
-    names = _top_down(copied, inputs) if layers is None else tuple(find(unwrap(model), one)[0] for one in layers)
+    if layers is None:
+        names = _top_down(copied, inputs)
+    else:
+        listed = (
+            [layers] if isinstance(layers, str | nn.Module) else layers
+        )  # a Sequential is a sequence, and one layer
+        names = tuple(find(unwrap(model), one)[0] for one in listed)
     empty = [name for name in names if not any(True for _ in find(copied, name)[1].parameters())]
     if empty or not names:
         raise ValueError(f"layers must have parameters to randomise, found {empty or 'no layer that has'}")

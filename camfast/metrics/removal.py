@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from camfast import baselines, ops
+from camfast.checks import check_count, check_inputs, check_maps, check_sizes
 from camfast.metrics import masking
+from camfast.progress import Bar
 from camfast.recorder import Extract
-from camfast.scoring import Bar, Scorer, check_count, check_inputs, check_maps, check_sizes, derived_seed
+from camfast.scoring import Scorer, derived_seed
 from camfast.targets import Target
 
 

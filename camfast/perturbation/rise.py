@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from camfast import baselines, ops
+from camfast.checks import check_count, check_inputs, check_sizes
 from camfast.ops.forms import map_dtype
+from camfast.progress import Bar
 from camfast.recorder import Extract
-from camfast.scoring import Bar, Scorer, check_count, check_inputs, check_sizes
+from camfast.scoring import Scorer
 from camfast.targets import Target
 
 

@@ -169,6 +169,8 @@ def test_a_layer_takes_with_it_what_it_contains_but_not_what_is_listed() -> None
     for layers, expected in (
         (None, [last, first, {"place"}]),
         (["inner"], [first | last]),
+        ("inner", [first | last]),
+        (model.inner, [first | last]),
         (["inner", "inner.0"], [last, first]),
         ([""], [first | last | {"place"}]),
     ):
