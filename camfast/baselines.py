@@ -1,6 +1,7 @@
 """What stands in for the parts of an input that are taken away."""
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -40,8 +41,10 @@ def baseline(inputs: Tensor, kind: Any) -> Tensor:
             return means.to(inputs.dtype).reshape(*means.shape, *(1,) * (inputs.ndim - 2)).expand_as(inputs)
         if kind == "blur":
             return blurred(inputs, [extent / BLUR for extent in inputs.shape[2:]])
-    elif isinstance(kind, Tensor | int | float) and not isinstance(kind, bool):
-        given = torch.as_tensor(kind, dtype=inputs.dtype, device=inputs.device)
+    elif isinstance(kind, Tensor | Real) and not isinstance(kind, bool):  # numbers of numpy are Real too
+        given = torch.as_tensor(
+            kind if isinstance(kind, Tensor) else float(kind), dtype=inputs.dtype, device=inputs.device
+        )
         try:
             return given.expand_as(inputs)
         except RuntimeError:

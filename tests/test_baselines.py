@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -49,6 +50,11 @@ def test_the_inputs_are_not_changed() -> None:
     for kind in ("zero", "mean", "blur"):
         baseline(inputs, kind)
     assert torch.equal(inputs, given)
+
+
+@pytest.mark.parametrize("kind", [2, 0.5, np.float32(0.5), np.int64(2), torch.tensor(0.5)])
+def test_numbers_of_any_kind(kind: Any) -> None:
+    assert torch.equal(baseline(torch.ones(2, 1, 4), kind), torch.full((2, 1, 4), float(kind)))
 
 
 @pytest.mark.parametrize("kind", ["black", None, True, [0.0]])
