@@ -10,7 +10,7 @@ from camfast.errors import InputError
 from camfast.plot.colors import short
 from camfast.plot.image import as_array, draw_image, stretch_of
 from camfast.plot.planes import plane_of
-from camfast.plot.style import line_colors, new_figure
+from camfast.plot.style import FRAMED, line_colors, new_figure
 
 ACROSS = 5
 SIZE = 2.0
@@ -76,7 +76,8 @@ def feature_maps(
     across = min(ACROSS, len(order) + first)
     down = math.ceil((len(order) + first) / across)
     plus, minus = (line_colors(dark=dark)[place] for place in (1, 0))
-    with new_figure((across * (SIZE + 0.15) + 0.2, down * (SIZE + 0.65) + 0.6), dark=dark) as figure:
+    with new_figure((across * (SIZE + 2 * FRAMED) + 0.2, down * (SIZE + 0.65) + 0.6), dark=dark) as figure:
+        figure.get_layout_engine().set(w_pad=FRAMED)
         panels = figure.subplots(down, across, squeeze=False).flatten()
         for panel, k in zip(panels[first:], order, strict=False):
             picture, where = _through_largest(A[k])

@@ -15,6 +15,8 @@ from camfast.plot.style import PURPOSE, new_figure
 DENSITY, FOR, AGAINST = "#9aa3ad", "#d4001c", "#2f6bff"
 LIGHT_FROM = np.array([-0.4, -0.5, 0.77])
 """Direction (x, y, z) of the light, of length 1 in good approximation."""
+FILLED = 0.95
+"""How far surfaces reach towards the border of the panel."""
 MOST_TRIANGLES = 60_000
 """Of one surface; where there would be more, every second voxel is used, or every third, …"""
 
@@ -107,8 +109,11 @@ def isosurface(
         axes.add_collection3d(art.Poly3DCollection(triangles, facecolors=shades, edgecolors="none", linewidths=0))
         first, last = triangles.min((0, 1)), triangles.max((0, 1))
         axes.set(**{f"{name}lim": ends for name, ends in zip("xyz", zip(first, last, strict=True), strict=True)})
-        axes.set_box_aspect(tuple(last - first), zoom=1.35)
         axes.view_init(*view)
+        zoom = 1.0
+        for _ in range(4):  # what is near grows faster than the zoom
+            axes.set_box_aspect(tuple(last - first), zoom=zoom)
+            zoom *= FILLED / _reach(axes, triangles)
         axes.set_axis_off()
         handles = [patches.Patch(color=(one.color, max(one.alpha, 0.2)), label=one.label) for one in surfaces]
         x, y, z = (last - first) / 10
@@ -118,6 +123,13 @@ def isosurface(
         )
         figure.suptitle(title)
     return figure
+
+
+def _reach(axes: Any, triangles: NDArray[np.float64]) -> float:
+    """How far triangles reach from the middle of the panel, whose border is at 1."""
+    project = require("mpl_toolkits.mplot3d.proj3d", "plot", PURPOSE)
+    x, y, _ = project.proj_transform(*triangles.reshape(-1, 3).T, axes.get_proj())
+    return float(np.abs(2 * axes.transLimits.transform(np.stack([x, y], 1)) - 1).max())
 
 
 def _checked(values: Any, name: str) -> NDArray[np.float32]:

@@ -15,6 +15,9 @@ DARK = {
 }
 LIGHT = {"figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white"}
 
+FRAMED = 0.08
+"""Room on each side of a panel with a frame, in inches: frames of neighbours don't touch."""
+
 # Okabe and Ito's colours, which colour-blind people tell apart: those that stand out from each ground
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#e69f00", "#000000")
 LINES_ON_DARK = ("#56b4e9", "#e69f00", "#2fc79b", "#f0a8cf", "#f0e442", "#4d8fd6", "#ff8a3d", "#ffffff")

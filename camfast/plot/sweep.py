@@ -14,7 +14,7 @@ from camfast.plot.image import as_array, draw_image, stretch_of
 from camfast.plot.markers import draw_scale_bar
 from camfast.plot.panels import bar_of_all, draw_map, ends_of, panel_inches, wrapped
 from camfast.plot.planes import HORIZONTAL, Plane, check_plane, seen_along
-from camfast.plot.style import PURPOSE, line_colors, new_figure
+from camfast.plot.style import FRAMED, PURPOSE, line_colors, new_figure
 from camfast.regions import Region
 
 if TYPE_CHECKING:
@@ -97,8 +97,9 @@ def sweep(
     down = math.ceil((1 + len(sweep.layers)) / across)
     inches = panel_inches([picture], across)
     below = 0.62 + 0.15 * (outline is not None)
-    width = max(4.6, across * (inches[1] + 0.15) + 1.0)
+    width = max(4.6, across * (inches[1] + 2 * FRAMED) + 1.0)
     with new_figure((width, down * (inches[0] + below) + 0.8), dark=dark) as figure:
+        figure.get_layout_engine().set(w_pad=FRAMED)
         panels = figure.subplots(down, across, squeeze=False).flatten()
         draw_image(panels[0], picture, stretch)
         panels[0].set_title("image", fontsize=9)

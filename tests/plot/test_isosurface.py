@@ -114,3 +114,17 @@ def test_a_rerun_gives_the_same_bytes(ball, tmp_path):
 def test_what_does_not_fit_is_refused(ball, changes, says):
     with pytest.raises(InputError, match=says):
         plot.isosurface(**{"volume": ball, **changes})
+
+
+@pytest.mark.parametrize("view", [(20.0, -60.0), (0.0, -90.0), (90.0, 0.0)])
+@pytest.mark.parametrize("shape", [(12, 12, 12), (8, 8, 40), (40, 8, 8)])
+def test_surfaces_fill_the_panel_and_none_is_cut(shape, view):
+    volume = np.zeros(shape, np.float32)
+    volume[1:-1, 1:-1, 1:-1] = 1
+    figure = plot.isosurface(volume, level=0.5, view=view)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    (surface,) = axes.collections
+    corners = np.concatenate([path.vertices for path in surface.get_paths()])
+    seen = np.abs(2 * axes.transAxes.inverted().transform(axes.transData.transform(corners)) - 1).max()
+    assert seen == pytest.approx(0.95, abs=0.04)  # found in a few steps
