@@ -53,9 +53,10 @@ class Fixed:
     def values(self, found: Output, rows: Tensor) -> Tensor:
         """Scalars (M, T) of the output for changed inputs, made of the samples ``rows`` (M,)."""
         target = self.target
-        if isinstance(target, Tensor) and target.ndim == 1:
-            target = target[rows.to(target.device)]
-        elif isinstance(target, list | Region):
+        if isinstance(target, Tensor):  # classes that have been checked: doing so again would wait for the device
+            scores = found.scores if found.scores.ndim > 1 else found.scores[:, None]
+            return scores.gather(1, target[rows.to(target.device), None]).to(map_dtype(scores.dtype))
+        if isinstance(target, list | Region):
             target = [_rows_of(part, rows) for part in target] if isinstance(target, list) else _rows_of(target, rows)
         return _scalars(select(found.scores, target, found.units))
 

@@ -38,6 +38,23 @@ def test_a_target_is_fixed_by_the_unchanged_inputs() -> None:
     assert torch.allclose(_fixed_values(model, inputs, changed, units), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("target", ["predicted", 2, torch.tensor([3, 0, 1])])
+def test_batches_of_known_classes_ask_nothing_of_the_device(target: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, inputs = _model(), torch.randn(3, 1, 8)
+    scorer = Scorer(model, batch=2, target=target)
+    fixed = scorer.fix(inputs)
+
+    def waits(tensor: Tensor) -> int:
+        raise AssertionError(f"a number of {tensor} is asked for")
+
+    for name in ("__index__", "__int__", "__bool__", "item", "tolist"):
+        monkeypatch.setattr(Tensor, name, waits)
+    with Bar(3, "", shown=False) as bar:
+        found = scorer.values(lambda numbers: inputs[numbers], torch.arange(3), fixed, bar)
+    monkeypatch.undo()
+    assert torch.allclose(found, fixed.reference, atol=1e-6)
+
+
 def test_a_unit_in_front_of_an_in_place_relu() -> None:
     model = nn.Sequential(nn.Conv1d(1, 3, 3, padding=1), nn.ReLU(inplace=True), nn.Flatten()).eval()
     inputs = torch.randn(6, 1, 8)
