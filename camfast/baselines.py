@@ -41,7 +41,7 @@ def baseline(inputs: Tensor, kind: Any) -> Tensor:
             return means.to(inputs.dtype).reshape(*means.shape, *(1,) * (inputs.ndim - 2)).expand_as(inputs)
         if kind == "blur":
             return blurred(inputs, [extent / BLUR for extent in inputs.shape[2:]])
-    elif isinstance(kind, Tensor | Real) and not isinstance(kind, bool):  # numbers of numpy are Real too
+    elif not isinstance(kind, bool) and isinstance(kind, Tensor | Real):  # numbers of numpy are Real too
         given = torch.as_tensor(
             kind if isinstance(kind, Tensor) else float(kind), dtype=inputs.dtype, device=inputs.device
         )
