@@ -128,7 +128,8 @@ def figures(outcome: Outcome) -> dict[str, object]:
 
 
 def _deviation(values: Tensor) -> float:
-    return float(values[~values.isnan()].std(correction=0))
+    known = values[~values.isnan()]
+    return float(known.std(correction=0)) if len(known) else math.nan
 
 
 def report(study: Study, networks: Sequence[tuple[str, str, float, Outcome]]) -> None:

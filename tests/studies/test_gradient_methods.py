@@ -13,7 +13,7 @@ from studies.gradient_methods import Shown
 
 @pytest.fixture
 def displayed():
-    """A bright square with a soft corner, whose edges have many strengths."""
+    """Noise, whose edges have many strengths."""
     return np.random.default_rng(0).integers(0, 255, (9, 11, 3)).astype(np.uint8)
 
 
