@@ -77,6 +77,50 @@ def test_a_model_that_fails_is_told_of_its_input(name: str) -> None:
     assert all(not module._forward_hooks and not module._forward_pre_hooks for module in model.modules())
 
 
+def _normalised() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(100, 5)).eval()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error", "note"),
+    [
+        (torch.rand(3, 7, 7), ValueError, "'0', takes (N, C, *S) with 2 spatial axes, found (3, 7, 7)"),
+        ([torch.rand(1, 3, 7, 7)], TypeError, "a list is passed on as one argument: several arguments"),
+        ((torch.rand(1, 3, 7, 7), 1), TypeError, "camfast ran the model on inputs of float32 (1, 3, 7, 7)"),
+        (torch.rand(1, 3, 7, 7).half(), RuntimeError, "'0', has weights of float32: convert the inputs or the model"),
+        (torch.rand(1, 3, 7, 7, device="meta"), RuntimeError, "'0', is on cpu, the inputs on meta: move one of them"),
+    ],
+)
+def test_what_the_model_takes_is_said_for_errors_of_every_kind(inputs: Any, error: type[Exception], note: str) -> None:
+    with pytest.raises(error) as caught:
+        camfast.cam(_normalised(), inputs, "2", 1)
+    assert note in "\n".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_an_image_without_a_batch_axis_is_not_taken_for_a_batch_of_its_channels(name: str) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(25, 5)).eval()
+    with pytest.raises(ValueError, match=r"\(N, |no batch axis: the first convolution, '0', takes \(N, 1, \*S\)"):
+        FAILING[name](model, torch.rand(1, 7, 7))
+
+
+class _Grey(nn.Module):
+    """A model that gives its images (N, H, W) the axis of their channel itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(1, 4, 3), nn.Linear(4, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.linear(self.conv(images[:, None]).relu().mean((2, 3)))
+        return scores
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_model_may_add_the_axis_of_channels(samples: int) -> None:
+    assert camfast.saliency(_Grey().eval(), torch.rand(samples, 7, 7), 1).shape == (samples, 7, 7)
+
+
 def test_copies_in_the_order_of_the_arguments() -> None:
     one, two = torch.ones(2), torch.zeros(3)
     positional, keywords = arguments((one, [two], 3.0))
