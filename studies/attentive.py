@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import camfast
 from camfast import metrics, plot
-from studies.common.pictures import Pictures, cifar, photographs
+from studies.common.pictures import Pictures, cifar, first, photographs
 from studies.common.report import Study, Table, arguments, interval
 from studies.common.subtomograms import Pool, pool
 from studies.train_subtomograms import accuracy, quick_network, trained
@@ -167,13 +167,16 @@ def draw_wrong(
 def main() -> None:
     """Both parts."""
     study = Study("attentive", arguments(__doc__).parse_args().quick)
-    large, small = photographs(), cifar(1 if study.quick else 10)
-    for name, found, layer, shown in (
+    large, small = photographs(), cifar()
+    beds = [
         ("squeezenet", large, "fire9", [0, 1, 2, 3]),
         ("squeezenet_fire5", large, "fire5", [0, 1, 2, 3]),
-        ("resnet20", small, "layer3", [0, 3, 5, 9] if study.quick else [0, 30, 50, 90]),
-    ):
-        study.tables.append(choices(study, "SqueezeNet" if found is large else "ResNet-20", found, layer))
+        ("resnet20", small, "layer3", [0, 30, 50, 90]),
+    ]
+    if study.quick:
+        beds = [("squeezenet", first(large, 1), "fire9", [0]), ("resnet20", first(small, 4), "layer3", [0, 3])]
+    for name, found, layer, shown in beds:
+        study.tables.append(choices(study, "ResNet-20" if name == "resnet20" else "SqueezeNet", found, layer))
         draw_units(study, name, found, layer, shown)
     study.tables.append(particles(study))
     study.write()

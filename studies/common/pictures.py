@@ -1,7 +1,7 @@
 """Photographs and CIFAR images with the networks that were trained on their like."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -43,6 +43,11 @@ class Pictures:
     def inputs(self) -> Tensor:
         """What the network takes, (N, C, H, W)."""
         return torch.cat([self.preprocess(picture) for picture in self.displayed])
+
+
+def first(found: Pictures, count: int) -> Pictures:
+    """The first pictures only."""
+    return replace(found, displayed=found.displayed[:count], names=found.names[:count])
 
 
 def photographs(views: int = 1) -> Pictures:
