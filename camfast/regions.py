@@ -36,9 +36,11 @@ def predicted(threshold: float = 0.5) -> Predicted:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If the threshold is no probability.
     """
+    if isinstance(threshold, bool) or not hasattr(threshold, "__float__"):
+        raise TypeError(f"threshold must be a probability, at least 0 and below 1, found {threshold!r}")
     if not 0 <= threshold < 1:
         raise ValueError(f"threshold must be a probability, at least 0 and below 1, found {threshold}")
     return Predicted(float(threshold))
@@ -73,7 +75,7 @@ class Region:
     where
         The set M: a bool mask (*S) or (N, *S), tensor or numpy array; ``"image"``, all positions; ``"predicted"``, the
         positions whose largest score is the class's; `predicted`; a point, as a tuple of ints; a box, as a tuple of
-        slices; `component`.
+        slices; `component`. Where the output has one class, nothing is predicted, and a mask says where.
 
     Examples
     --------
@@ -103,7 +105,8 @@ class Region:
         TypeError
             If the class is no index.
         ValueError
-            If the output has no positions, the class or the place is out of range, or the region is empty.
+            If the output has no positions, the class or the place is out of range, the region is empty, or it is what
+            is predicted of an output that has one class.
         """
         if scores.ndim < 3:
             raise ValueError(
@@ -138,6 +141,11 @@ class Region:
             return self._given(where, scores)
         if isinstance(where, str) and where == "image":
             return torch.ones_like(scores[:, 0], dtype=torch.bool)
+        if scores.shape[1] == 1 and (where == "predicted" or isinstance(where, Predicted | Component)):
+            raise ValueError(
+                "the output has one class, which is the largest everywhere, so that no position is predicted as "
+                f"another: give a bool mask of your own in place of where={_describe(where)}"
+            )
         if isinstance(where, str) and where == "predicted":
             return scores.argmax(1) == self.class_index
         if isinstance(where, Predicted):
@@ -168,12 +176,21 @@ def _place(where: Sequence[Any], spatial: tuple[int, ...]) -> tuple[Any, ...]:
     """A point or a box as an index, each axis checked."""
     for axis, (place, extent) in enumerate(zip(where, spatial, strict=True)):
         if isinstance(place, slice):
+            _check_slice(place, axis)
             continue
         if isinstance(place, bool) or not hasattr(place, "__index__"):
             raise ValueError(f"a region's axis {axis} must be an int or a slice, found {place!r}")
         if not -extent <= place < extent:
             raise ValueError(f"the point {tuple(where)} lies outside of an output of size {spatial}")
     return tuple(where)
+
+
+def _check_slice(place: slice, axis: int) -> None:
+    for limit in (place.start, place.stop, place.step):
+        if isinstance(limit, bool) or not (limit is None or hasattr(limit, "__index__")):
+            raise ValueError(f"a region's axis {axis} must be sliced by ints, found {place}")
+    if place.step is not None and place.step < 1:
+        raise ValueError(f"a region's axis {axis} must be sliced upwards, by a step of at least 1, found {place}")
 
 
 def _component(mask: Tensor, index: int, class_index: int) -> Tensor:
@@ -194,4 +211,4 @@ def _component(mask: Tensor, index: int, class_index: int) -> Tensor:
 
 
 def _describe(where: Any) -> str:
-    return f"a mask {tuple(where.shape)}" if isinstance(where, Tensor) else repr(where)
+    return f"a mask {tuple(where.shape)}" if isinstance(where, Tensor | np.ndarray) else repr(where)

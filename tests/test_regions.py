@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -140,6 +141,12 @@ WRONG: list[tuple[Any, str]] = [
     ((0.5, 0), r"a region's axis 0 must be an int or a slice, found 0.5"),
     ((0, True), r"a region's axis 1 must be an int or a slice, found True"),
     ((slice(5, 9), slice(None)), r"where=\(slice\(5, 9, None\), .* is empty in sample 0"),
+    ((slice(0.5, 3), 0), r"a region's axis 0 must be sliced by ints, found slice\(0.5, 3, None\)"),
+    (
+        (0, slice(4, 1, -1)),
+        r"axis 1 must be sliced upwards, by a step of at least 1, found slice\(4, 1, -1\)",
+    ),
+    (np.zeros((5, 7), dtype=bool), r"region of class 1, where=a mask \(5, 7\), is empty in sample 0"),
     (torch.zeros(5, 7, dtype=torch.bool), r"region of class 1, where=a mask \(5, 7\), is empty in sample 0"),
     (torch.ones(5, 7), r"mask must be a bool tensor \(5, 7\) or \(2, 5, 7\), found torch.float32 \(5, 7\)"),
     (torch.ones(7, 5, dtype=torch.bool), r"found torch.bool \(7, 5\)"),
@@ -177,6 +184,22 @@ def test_a_class_that_is_no_index(index: Any) -> None:
 def test_a_threshold_that_is_no_probability(threshold: float) -> None:
     with pytest.raises(ValueError, match="threshold must be a probability, at least 0 and below 1"):
         predicted(threshold)
+
+
+@pytest.mark.parametrize("threshold", ["0.5", None, True])
+def test_a_threshold_that_is_no_number(threshold: Any) -> None:
+    with pytest.raises(TypeError, match="threshold must be a probability, at least 0 and below 1, found"):
+        predicted(threshold)
+
+
+@pytest.mark.parametrize("where", ["predicted", predicted(0.3), component(0)])
+def test_nothing_is_predicted_by_an_output_of_one_class(where: Any) -> None:
+    scores = _scores((5, 7))[:, :1]
+    with pytest.raises(ValueError, match=r"the output has one class, .* give a bool mask of your own in place of"):
+        Region(0, where).total(scores)
+    positive = scores[:, 0] > 0
+    expected = scores[:, 0].clamp(min=0).flatten(1).sum(1)
+    torch.testing.assert_close(Region(0, positive).total(scores), expected)
 
 
 def test_what_lies_outside_of_the_region_does_not_matter() -> None:
