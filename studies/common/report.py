@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from bench.report import Circumstances, replace_block, table
 from camfast import plot
 from studies.common.paths import PICTURES, RESULTS, WORK
 
+LARGE = 300_000
+"""Bytes of a picture that is stored in fewer colours."""
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
@@ -70,6 +74,7 @@ class Study:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.name}_{name}.png"
         plot.save(figure, path, command=self.command, **{**self.facts, **provenance})
+        lighten(path)
         self._pictures.append((path.name, caption))
 
     def write(self) -> None:
@@ -96,6 +101,17 @@ class Study:
         parts += [*self.text, *(shown.markdown() for shown in self.tables)]
         parts += [f"![{caption}](pictures/{name})\n\n*{caption}*" for name, caption in self._pictures]
         return "\n\n".join(parts)
+
+
+def lighten(path: Path) -> None:
+    """Bring a large picture to 256 colours, a third of the bytes; what its text fields say stays."""
+    if path.stat().st_size < LARGE:
+        return
+    with Image.open(path) as picture:
+        texts = PngInfo()
+        for key, value in picture.text.items():
+            texts.add_itxt(key, value)
+        picture.convert("RGB").quantize(256).save(path, optimize=True, pnginfo=texts)
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
