@@ -1,9 +1,10 @@
 """Does a map change when what the network has learnt is taken from it? (Adebayo et al. 2018).
 
 Layers are set to random weights from the top down, each with all above it (cascading), or one at a time. A map that
-stays the same can't show what the randomised layers had learnt. `EXPECTED` was written before the first run. Maps of a
-layer are signed where the method allows (no ReLU on the grid) and compared on the layer's grid; maps of the input are
-summed over its channels and compared pixel by pixel. The class is that of the trained network. Needs CNN-2::
+stays the same can't show what the randomised layers had learnt. What was expected of each method was written down
+before the first run (``studies/common/sanity_expected.py``). Maps of a layer are signed where the method allows (no
+ReLU on the grid) and compared on the layer's grid; maps of the input are summed over its channels and compared pixel by
+pixel. The class is that of the trained network. Needs CNN-2::
 
     python -m studies.train_subtomograms --snr inf
     python -m studies.sanity
@@ -12,45 +13,28 @@ summed over its channels and compared pixel by pixel. The class is that of the t
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import camfast
-from camfast import metrics, plot
+from camfast import metrics
 from camfast.metrics import Similarity
 from studies.common.pictures import cifar, photographs
 from studies.common.report import Study, Table, arguments
-from studies.common.sanity_pictures import draw_curves
+from studies.common.sanity_expected import AFTERWARDS, EXPECTED
+from studies.common.sanity_pictures import draw_cascade, draw_curves
 from studies.common.subtomograms import pool
 from studies.train_subtomograms import quick_network, trained
 
 STAYS = 0.5
 """A map stays where the rank correlation of the signed values is at least this, on average; below, it changes."""
 
-_UP = "its weights or gradients come from the randomised layer"
-EXPECTED: dict[str, tuple[bool, bool, str]] = {
-    "cam": (False, False, "its weights are the randomised layer's own"),
-    "gradcam": (False, False, _UP),
-    "gradcam++": (True, False, "its weights are never negative: about the sum of all channels, whatever the class"),
-    "xgradcam": (False, False, _UP),
-    "respond": (False, False, _UP),
-    "hirescam": (False, False, _UP),
-    "elementwise": (True, False, "half of the channels are left at each place whatever the signs, and A itself stays"),
-    "layercam": (True, False, "as elementwise: behind a ReLU both are the same"),
-    "eigencam": (True, False, "it looks at activations alone, and those of the layer stay"),
-    "eigengradcam": (False, False, _UP),
-    "saliency": (False, False, "its sign turns with that of the weights"),
-    "guided_backprop": (True, False, "Adebayo et al.: it hardly depends on the upper layers, and draws edges"),
-    "deconvnet": (True, False, "as guided backprop, by the same rectification on the way back"),
-    "guided_gradcam": (True, False, "Adebayo et al.: guided backprop decides what it looks like"),
-}
-"""For each method: does its map stay when the top layer is random, does it when all layers are, and why.
-
-``extended`` is ``hirescam`` here: without a ReLU and on the grid both are Σ_k G_k ⊙ A_k.
-"""
+EMPTY = "no map"
 OF_INPUT = ("saliency", "guided_backprop", "deconvnet", "guided_gradcam")
 SHOWN = ("gradcam", "hirescam", "gradcam++", "eigencam", "saliency", "guided_backprop", "guided_gradcam")
+DRAWN = ("conv10", "fire9", "fire7", "fire4", "conv1")
 
 
 @dataclass(frozen=True)
@@ -146,15 +130,16 @@ def check(subject: Subject, seeds: int) -> dict[str, dict[str, Similarity]]:
     return found
 
 
-def figures(similarity: Similarity, place: int) -> tuple[str, str, str]:
+def figures(similarity: Similarity, place: int) -> tuple[str, ...]:
     """Signed and absolute rank correlation and structural similarity at one layer, ± over seeds."""
-    mean, spread = similarity.mean(), similarity.spread()
-    return tuple(f"{float(m[place]):.2f} ± {float(s[place]):.2f}" for m, s in zip(mean, spread, strict=True))  # type: ignore[return-value]
+    pairs = [(float(m[place]), float(s[place])) for m, s in zip(similarity.mean(), similarity.spread(), strict=True)]
+    return tuple("–" if math.isnan(mean) else f"{mean:.2f} ± {spread:.2f}" for mean, spread in pairs)
 
 
-def verdict(similarity: Similarity, place: int) -> bool:
-    """Whether the map stays."""
-    return float(similarity.mean().spearman[place]) >= STAYS
+def verdict(similarity: Similarity, place: int) -> str:
+    """Whether the map stays or changes; nothing is to be said where it is constant for every seed and image."""
+    mean = float(similarity.mean().spearman[place])
+    return EMPTY if math.isnan(mean) else said(mean >= STAYS)
 
 
 def said(stays: bool) -> str:
@@ -177,7 +162,7 @@ def table(subject: Subject, found: dict[str, dict[str, Similarity]]) -> Table:
         row = [name]
         for place, guess in zip((0, -1), expected, strict=False):
             outcome = verdict(similarity, place)
-            word = said(outcome) if outcome == guess else f"**{said(outcome)}**"
+            word = outcome if outcome in (said(guess), EMPTY) else f"**{outcome}**"
             row += [said(guess), word, *figures(similarity, place)]
         maps = similarity.spearman[0].numel()
         rows.append((*row, f"{int(similarity.undefined[0])}, {int(similarity.undefined[-1])} of {maps}"))
@@ -189,15 +174,26 @@ def table(subject: Subject, found: dict[str, dict[str, Similarity]]) -> Table:
     return Table(title, tuple(columns), rows, note)
 
 
-def wrong(subjects: Sequence[tuple[Subject, dict[str, dict[str, Similarity]]]]) -> str:
+def alone(subject: Subject, found: dict[str, dict[str, Similarity]]) -> Table:
+    """Rank correlation with one layer random and all others trained."""
+    rows = [
+        (name, *(figures(found[name]["independent"], place)[0] for place in range(len(subject.alone))))
+        for name in EXPECTED
+        if name in found
+    ]
+    title = f"{subject.name}, {subject.layer}: one layer at a time, Spearman of the signed values"
+    return Table(title, ("map", *(f"{layer} random" for layer in subject.alone)), rows)
+
+
+def wrong(outcome: Sequence[tuple[Subject, dict[str, dict[str, Similarity]]]]) -> str:
     """Which expectations didn't come true."""
-    missed = []
-    count = 0
-    for subject, found in subjects:
+    missed, count = [], 0
+    for subject, found in outcome:
         for name, by_mode in found.items():
             for place, guess, where in zip((0, -1), EXPECTED[name], ("top", "all"), strict=False):
-                count += 1
-                if verdict(by_mode["cascading"], place) != guess:
+                seen = verdict(by_mode["cascading"], place)
+                count += seen != EMPTY
+                if seen not in (said(guess), EMPTY):
                     value = float(by_mode["cascading"].mean().spearman[place])
                     missed.append(f"{name} on {subject.name}, {where} random: expected *{said(guess)}*, {value:.2f}")
     return f"{len(missed)} of {count} expectations were wrong: {'; '.join(missed) or 'none'}."
@@ -210,7 +206,7 @@ def subjects(study: Study) -> Iterator[Subject]:
     shown = slice(0, 1) if study.quick else slice(None)
     yield Subject(
         "SqueezeNet", large.network, large.inputs[shown], "fire9", ("conv10", *fires, "conv1"),
-        ("conv10", "fire9", "fire5", "conv1"),
+        ("conv10", "fire5", "conv1"),
     )  # fmt: skip
     small = cifar(1 if study.quick else 2)
     residual = ("linear", "layer3", "layer2", "layer1", "conv1")
@@ -220,7 +216,7 @@ def subjects(study: Study) -> Iterator[Subject]:
     study.facts["cnn2_accuracy"] = f"{loaded.metadata['accuracy']:.4f}"
     images = found.images(found.indices("test")[: 2 if study.quick else 4], math.inf)
     dense = ("fc3", "fc2", "fc1", "conv4", "conv3", "conv2", "conv1")
-    yield Subject("CNN-2", loaded.module, images, "maxpool2", dense, dense)
+    yield Subject("CNN-2", loaded.module, images, "maxpool2", dense, ("fc3", "fc1", "conv4", "conv1"))
 
 
 def cascade(subject: Subject, index: int) -> list[list[Tensor]]:
@@ -241,42 +237,50 @@ def cascade(subject: Subject, index: int) -> list[list[Tensor]]:
     return [list(by_method) for by_method in zip(*kept, strict=True)]
 
 
+def report(study: Study, outcome: Sequence[tuple[Subject, dict[str, dict[str, Similarity]]]]) -> None:
+    """Expectations beside outcomes, in text, tables and pictures."""
+    rows = [(name, said(top), said(whole), why) for name, (top, whole, why) in EXPECTED.items()]
+    study.text += [wrong(outcome), *AFTERWARDS]
+    study.tables.append(Table("Expected before the run", ("map", "top layer random", "all random", "because"), rows))
+    curves = []
+    for subject, found in outcome:
+        study.tables += [table(subject, found), alone(subject, found)]
+        if reason := has_closed_form(subject):
+            study.text.append(f"{subject.name}: no `cam`, as camfast says: {reason}")
+        study.measurements[subject.name] = {
+            name: {mode: numbers(subject, mode, part) for mode, part in by_mode.items()}
+            for name, by_mode in found.items()
+        }
+        curves.append((subject.name, subject.cascade, {name: part["cascading"] for name, part in found.items()}))
+    caption = "Rank correlation with the trained network's map, one more layer random each time."
+    study.picture(draw_curves(curves), "curves", caption)
+    subject = outcome[0][0]
+    states = [0, *(1 + subject.cascade.index(name) for name in DRAWN)]
+    maps = [[by_state[state] for state in states] for by_state in cascade(subject, 0)]
+    figure = draw_cascade(photographs().displayed[0], maps, SHOWN, ["trained", *DRAWN])
+    caption = (
+        "SqueezeNet, fire9, one photograph and seed: the trained network, then all layers random down to the one "
+        "named; each map in colours of its own, red above 0, blue below."
+    )
+    study.picture(figure, "cascade", caption)
+
+
+def numbers(subject: Subject, mode: str, found: Similarity) -> dict[str, Any]:
+    """Means and spreads over seeds, for the JSON file."""
+    layers = subject.cascade if mode == "cascading" else subject.alone
+    kinds = (("", found.mean()), ("_spread", found.spread()))
+    values = {
+        f"{key}{end}": [round(v, 4) for v in m.tolist()] for end, one in kinds for key, m in one._asdict().items()
+    }
+    return {"layers": layers, **values}
+
+
 def main() -> None:
     """Check every method on every network."""
     study = Study("sanity", arguments(__doc__).parse_args().quick)
     seeds = 2 if study.quick else 5
-    outcome = [(subject, check(subject, seeds)) for subject in subjects(study)]
     study.facts.update(random_seeds=seeds, stays=f"Spearman of at least {STAYS}")
-    rows = [(name, said(top), said(whole), why) for name, (top, whole, why) in EXPECTED.items()]
-    study.text.append(wrong(outcome))
-    study.tables.append(Table("Expected before the run", ("map", "top layer random", "all random", "because"), rows))
-    for subject, found in outcome:
-        study.tables.append(table(subject, found))
-        if reason := has_closed_form(subject):
-            study.text.append(f"{subject.name}: no `cam`, as camfast says: {reason}")
-        study.measurements[subject.name] = {
-            name: {
-                mode: {"layers": subject.cascade if mode == "cascading" else subject.alone}
-                | {key: [round(v, 4) for v in value.tolist()] for key, value in part.mean()._asdict().items()}
-                | {f"{key}_spread": [round(v, 4) for v in s.tolist()] for key, s in part.spread()._asdict().items()}
-                for mode, part in by_mode.items()
-            }
-            for name, by_mode in found.items()
-        }
-    curves = [
-        (subject.name, subject.cascade, {n: m["cascading"] for n, m in found.items()}) for subject, found in outcome
-    ]
-    study.picture(
-        draw_curves(curves),
-        "curves",
-        "Rank correlation with the trained network's map, one more layer random each time.",
-    )
-    subject = outcome[0][0]
-    picture = photographs().displayed[0]
-    figure = plot.grid(
-        picture, cascade(subject, 0), rows=SHOWN, columns=["trained", *subject.cascade], show_image=False
-    )  # fmt: skip
-    study.picture(figure, "cascade", "SqueezeNet, fire9, one photograph: each column has one more layer random.")
+    report(study, [(subject, check(subject, seeds)) for subject in subjects(study)])
     study.write()
 
 

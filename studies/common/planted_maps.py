@@ -15,6 +15,8 @@ Explain = Callable[[nn.Module, Tensor, int], Tensor]
 
 LAYERS = {"maxpool2": 8, "maxpool1": 4}
 """Explained layers, and the voxels along a cell's edge."""
+SIGMA = 0.77
+"""Of Extended-CAM's Gaussians, in cells: about what is measured here; the central units of some networks never fire."""
 INPUT_CELL = 2
 """Behind the input stands an average-pool of 2³ voxels."""
 WINDOW = 8
@@ -44,8 +46,8 @@ class Map:
 
 
 def _of_layer(network: nn.Module, inputs: Tensor, target: int, *, method: str, layer: str) -> Tensor:
-    """Activations and gradients, upsampled as the method does: Extended-CAM by Gaussians as wide as cells see."""
-    sigma = camfast.effective_receptive_field(network, inputs, layer).sigma if method == "extended" else None
+    """Activations and gradients, upsampled as the method does: Extended-CAM by Gaussians."""
+    sigma = SIGMA * LAYERS[layer] if method == "extended" else None
     return camfast.cam(network, inputs, layer, target, method=method, sigma=sigma)
 
 
@@ -82,7 +84,11 @@ def known_maps(rise_masks: int) -> list[Map]:
 
 def grown(masks: Tensor, voxels: int) -> Tensor:
     """Masks (N, *S) grown by some voxels along each axis and diagonal."""
-    return nn.functional.max_pool3d(masks[:, None].float(), 2 * voxels + 1, 1, voxels)[:, 0] > 0
+    found = masks[:, None].float()
+    for axis in range(3):  # a cube's maximum is that of its axes, one after the other
+        padding = [voxels * (axis == one) for one in range(3)]
+        found = nn.functional.max_pool3d(found, [2 * width + 1 for width in padding], 1, padding)
+    return found[:, 0] > 0
 
 
 def peak_inside(maps: Tensor, masks: Tensor) -> Tensor:

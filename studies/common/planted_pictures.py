@@ -71,11 +71,12 @@ def draw_shares(
                     label=role if row == 0 else None,
                 )  # fmt: skip
         axes.axvline(100 * chance[kind], color="0.3", lw=0.8, ls=":", label="even map")
-        axes.set(title=kind, xscale="log", xlabel="share of |map| in the artefact, %")
+        axes.set_xscale("symlog", linthresh=0.1)
+        axes.set(title=kind, xlim=(0, 100), xlabel="share of |map| in the artefact, %")
         axes.grid(axis="x", color="0.9", lw=0.5)
         axes.set_axisbelow(True)
     panels[0].set_yticks(range(len(first)), [f"{name}, {layer}" for name, layer in first], fontsize=8)
     panels[0].invert_yaxis()
     panels[0].plot([], [], marker="|", color="0.5", ls="", label="largest on this grid")
-    panels[0].legend(fontsize=7, loc="lower left")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
     return figure

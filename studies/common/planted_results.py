@@ -39,8 +39,8 @@ class Plan:
     """
 
     seeds: int = 3
-    epochs: int = 10
-    volumes: int = 24
+    epochs: int = 7
+    volumes: int = 16
     turned: bool = True
 
 

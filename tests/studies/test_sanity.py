@@ -7,7 +7,7 @@ from torch import nn
 import camfast
 from camfast.metrics import Similarity, randomization_check
 from studies import sanity
-from studies.common.sanity_pictures import draw_curves
+from studies.common.sanity_pictures import draw_cascade, draw_curves
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +76,18 @@ def _similarity(*means):
 
 
 def test_a_map_stays_from_the_threshold_on():
-    assert sanity.verdict(_similarity(sanity.STAYS, 0.1), 0)
-    assert not sanity.verdict(_similarity(sanity.STAYS - 1e-9, 0.1), 0)
-    assert not sanity.verdict(_similarity(float("nan"), 0.9), 0)
+    assert sanity.verdict(_similarity(sanity.STAYS, 0.1), 0) == "stays"
+    assert sanity.verdict(_similarity(sanity.STAYS - 1e-9, 0.1), 0) == "changes"
+    assert sanity.verdict(_similarity(float("nan"), 0.9), 0) == sanity.EMPTY
     assert sanity.figures(_similarity(0.25, 0.5), 1) == ("0.50 ± 0.00",) * 3
+    assert sanity.figures(_similarity(float("nan")), 0) == ("–",) * 3
 
 
 def test_wrong_expectations_are_named(subject):
     found = {"eigencam": {"cascading": _similarity(0.2, 0.1)}, "gradcam": {"cascading": _similarity(0.0, 0.9)}}
+    found["saliency"] = {"cascading": _similarity(float("nan"), 0.0)}  # no map isn't a wrong expectation
     text = sanity.wrong([(subject, found)])
-    assert text.startswith("2 of 4 expectations were wrong")
+    assert text.startswith("2 of 5 expectations were wrong")
     assert "eigencam on small, top random: expected *stays*, 0.20" in text
     assert "gradcam on small, all random: expected *changes*, 0.90" in text
 
@@ -104,3 +106,13 @@ def test_curves_start_where_the_network_is_trained():
     line = figure.axes[0].get_lines()[0]
     assert line.get_ydata() == pytest.approx([1.0, 0.5, -0.1])
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["trained", "6", "0"]
+
+
+def test_the_cascade_is_drawn_on_scales_of_their_own():
+    picture, heat = torch.zeros(8, 8, 3, dtype=torch.uint8).numpy(), torch.linspace(-1, 2, 64).reshape(8, 8)
+    figure = draw_cascade(picture, [[heat, 10 * heat], [heat * 0, -heat]], ["gradcam", "saliency"], ["trained", "6"])
+    shown = [axes.get_images()[0] for axes in figure.axes if axes.get_images()][1:]
+    highest = [one.get_clim()[1] for one in shown]
+    assert highest[1] == pytest.approx(10 * highest[0])
+    assert highest[2] == 1.0  # an empty map is white, not divided by 0
+    assert [one.get_clim()[0] for one in shown] == [-value for value in highest]
