@@ -48,12 +48,13 @@ NOTE = (
 READING = (
     "*What we make of it.* Nearly every map reveals all three artefacts: more of it lies there than of an even map, "
     "and than of the map of a network that has seen the artefact and doesn't use it. What doesn't is named below.",
-    "*`gradcam` is the weakest of its family*: it averages a channel's gradient over all places, and behind flatten "
-    "and dense layers the gradient differs from place to place, so that the weight of a channel mostly comes from "
-    "cells without the artefact. `xgradcam` and `respond` weigh the gradients by the activations; `hirescam`, "
-    "`layercam`, `elementwise` and `extended` multiply place by place, and have a larger share, at maxpool1 several "
-    "times as large. The shallower layer, whose cells are half as long, has more than the deeper one throughout the "
-    "family.",
+    "*`gradcam` is the one that fails most*: with the bead and maxpool2 its share isn't above the control's, its peak "
+    "misses the bead in a third of the volumes at either layer, and at maxpool1 it is empty for some of the networks "
+    "that know nothing but the stripe. It averages a channel's gradient over all places, and behind flatten and dense "
+    "layers the gradient differs from place to place, so that the weight of a channel mostly comes from cells without "
+    "the artefact. `xgradcam` and `respond` weigh the gradients by the activations; `hirescam`, `layercam` and "
+    "`elementwise` multiply place by place, and at maxpool1 have several times its share. But for `gradcam`, the "
+    "shallower layer, whose cells are half as long, has larger shares than the deeper one throughout the family.",
     "*`saliency`, `guided_backprop` and `deconvnet`* have their peak on the artefact in only a part of the volumes "
     "where the network knows the particle too (bead, corner): single voxels are noisy. *`rise`* stands on a large "
     "constant, as any mask leaves some probability: its peak is right, its share hardly above that of an even map.",

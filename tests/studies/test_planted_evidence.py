@@ -151,3 +151,22 @@ def test_cells_of_tables_say_the_mean_the_interval_and_the_spread_over_seeds():
     values = np.full(6, 0.25)
     assert planted_evidence.figure(values, [values[:3], values[3:]], "planted") == "25.0 [25.0, 25.0] ± 0.0"
     assert planted_evidence.figure(values, [values], "control") == "25.0 [25.0, 25.0]"
+
+
+def test_only_what_a_paired_interval_puts_below_is_below():
+    noise = np.random.default_rng(0).normal(0, 0.1, 40)
+    values = {
+        ("first", "l"): 0.5 + noise,
+        ("equal", "l"): 0.499 + noise[::-1],
+        # far below in pairs, though the intervals of both overlap
+        ("below", "l"): 0.48 + noise,
+    }
+    kind = planted_results.Kind(values={key: {("share", "planted"): [one]} for key, one in values.items()})
+    maps = [planted_maps.Map(name, layer, 8, lambda *_: torch.zeros(0)) for name, layer in values]
+    assert planted_results.best(kind, maps) == ["first (l)", "equal (l)"]
+
+
+def test_numbers_of_seeds_are_kept():
+    numbers = _kind(np.full(4, 0.5), np.full(4, 0.25), np.full(4, 0.1)).numbers()
+    assert numbers["volumes"] == 4
+    assert numbers["means_by_seed"] == {"m, l": {"share, planted": [0.5], "share, control": [0.25]}}
