@@ -109,7 +109,7 @@ def preprocess(options: argparse.Namespace, known: "Preprocess | None", picture:
                 f"network is to get {channels}; give --{name} too"
             )
         given[name] = values[:1]
-    return replace(known or Preprocess(), **given)
+    return replace(known, **given) if known else Preprocess(**given)
 
 
 def volume_values(source: "Volume", options: argparse.Namespace) -> Any:

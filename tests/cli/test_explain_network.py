@@ -151,6 +151,17 @@ def test_sixteen_bits_are_scaled_as_eight_are(camfast, explaining, tmp_path):
     assert 50 < middle.mean() < 200  # neither all black nor all white
 
 
+def test_a_grey_picture_for_a_network_of_ones_own(camfast, explaining, tmp_path):
+    (tmp_path / "grey.py").write_text(
+        "from torch import nn\n"
+        "def network():\n"
+        "    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)\n"
+        "    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), *head)\n"
+    )
+    ran = camfast(*explaining(model=f"{tmp_path / 'grey.py'}:network", layer=1, channels="L"))
+    assert (ran.code, (tmp_path / "out.png").exists()) == (0, True), ran.err
+
+
 def test_other_channels_than_the_models_need_their_mean(camfast, explaining):
     ran = camfast(*explaining(model="resnet20", layer=None, size=None, channels="L"))
     assert ran.code == 2
