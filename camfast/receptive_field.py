@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from camfast import guards, layers
 from camfast._extras import require
+from camfast.checks import check_count
 from camfast.errors import CaptureError
 from camfast.inputs import call
 from camfast.recorder import CaptureOptions, Form, Recorder
@@ -101,7 +102,12 @@ def effective_receptive_field(
     MissingExtraError
         Without the extra ``fit``, which brings lmfit.
     TypeError, ValueError
-        If an argument doesn't fit, or the gradient is 0 for these images.
+        If an argument doesn't fit, images hold NaN or infinity, or the gradient is 0 for these images.
+
+    Warns
+    -----
+    TrainingModeWarning
+        If the model is in training mode.
 
     References
     ----------
@@ -118,13 +124,20 @@ def effective_receptive_field(
     if statistic not in _STATISTICS:
         raise ValueError(f"statistic must be one of {', '.join(_STATISTICS)}, found {statistic!r}")
     if not isinstance(inputs, Tensor) or not 3 <= inputs.ndim <= 5 or len(inputs) == 0:
-        raise ValueError("inputs must be a tensor (N, C, *S_in) with at least one image and one to three spatial axes")
+        found = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+        raise ValueError(
+            "inputs must be a tensor (N, C, *S_in) with at least one image and one to three spatial axes, "
+            f"found {found}"
+        )
     if not inputs.is_floating_point():
         raise TypeError(f"inputs must hold real numbers, which alone have a gradient; found {inputs.dtype}")
-    if batch < 1:
-        raise ValueError(f"batch must be at least 1, found {batch}")
+    if not inputs.isfinite().all():  # a ReLU's gradient would hide them
+        raise ValueError("inputs hold NaN or infinity, which a receptive field can't be measured on: leave them out")
+    batch = check_count("batch", batch)
     inner = layers.unwrap(model)
     name, _ = layers.find(inner, layer)
+    if inner.training:
+        guards.warn_of_training_mode(inner)
     each, finish = _STATISTICS[statistic]
     total = torch.zeros(inputs.shape[2:], dtype=torch.float64, device=inputs.device)
     for first in range(0, len(inputs), batch):

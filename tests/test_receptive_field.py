@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
@@ -176,14 +177,26 @@ def test_the_model_is_left_as_it_was() -> None:
     assert all(not module._forward_hooks for module in model.modules())
 
 
+def test_training_mode_is_warned_of() -> None:
+    model = nn.Sequential(_blurs(1, 2), nn.BatchNorm1d(1)).train()
+    with pytest.warns(camfast.TrainingModeWarning, match="BatchNorm1d"):
+        camfast.effective_receptive_field(model, torch.randn(2, 1, 16), "1")
+
+
 def test_errors_say_what_to_do() -> None:
     model = _blurs(1, 2, relu=True)
     with pytest.raises(ValueError, match="statistic must be one of absolute, mean, rms, found 'median'"):
         camfast.effective_receptive_field(model, torch.ones(1, 1, 16), "3", "median")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="is 0 for these images: give other images"):
         camfast.effective_receptive_field(model, -torch.ones(1, 1, 16), "3")
-    with pytest.raises(ValueError, match="batch must be at least 1, found 0"):
-        camfast.effective_receptive_field(model, torch.ones(1, 1, 16), "3", batch=0)
+    for batch in (0, "8", None):
+        with pytest.raises(ValueError, match=f"batch must be a whole number of at least 1, found {batch!r}"):
+            camfast.effective_receptive_field(model, torch.ones(1, 1, 16), "3", batch=batch)  # type: ignore[arg-type]
+    for value in (torch.nan, torch.inf):
+        with pytest.raises(ValueError, match="inputs hold NaN or infinity"):
+            camfast.effective_receptive_field(model, torch.ones(2, 1, 16).index_fill(0, torch.tensor(1), value), "3")
+    with pytest.raises(ValueError, match="one to three spatial axes, found ndarray"):
+        camfast.effective_receptive_field(model, np.ones((1, 1, 16)), "3")  # type: ignore[arg-type]
     with pytest.raises(camfast.CaptureError, match="has no spatial axes"):
         camfast.effective_receptive_field(nn.Sequential(model, nn.Flatten()), torch.ones(1, 1, 16), "1")
     with pytest.raises(TypeError, match=r"real numbers, which alone have a gradient; found torch\.uint8"):
