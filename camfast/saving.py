@@ -40,7 +40,9 @@ def save_maps(path: str | os.PathLike[str], result: Explanation, explainer: Expl
     Raises
     ------
     InputError
-        If the name has another ending.
+        If the name has another ending, or its folder doesn't exist.
+    TypeError
+        If ``result`` is no explanation, or ``explainer`` no explainer.
 
     Examples
     --------
@@ -57,6 +59,11 @@ def save_maps(path: str | os.PathLike[str], result: Explanation, explainer: Expl
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: the name of saved maps must end with .safetensors")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+    for name, given, kind in (("result", result, Explanation), ("explainer", explainer, Explainer)):
+        if not isinstance(given, kind):
+            raise TypeError(f"{name} must be a camfast.{kind.__name__}, found {type(given).__name__}")
     tensors = {"scores": result.scores}
     for name in _BY_LAYER:
         value = getattr(result, name)

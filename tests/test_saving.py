@@ -61,6 +61,19 @@ def test_regions_are_kept_in_the_provenance(images, tmp_path):
     assert camfast.load_maps(path).targets == {"type": "Region", "class_index": 1, "where": "image"}
 
 
+def test_what_cannot_be_saved(model, images, tmp_path):
+    explainer = camfast.Explainer(model, "1")
+    result = explainer(images)
+    path = tmp_path / "maps.safetensors"
+    with pytest.raises(InputError, match=r"there is no folder .*absent; make it first"):
+        camfast.save_maps(tmp_path / "absent" / "maps.safetensors", result, explainer)
+    with pytest.raises(TypeError, match=r"result must be a camfast\.Explanation, found Tensor"):
+        camfast.save_maps(path, result.maps, explainer)
+    with pytest.raises(TypeError, match=r"explainer must be a camfast\.Explainer, found Sequential"):
+        camfast.save_maps(path, result, model)  # whose provenance would lack method and layer
+    assert not path.exists()
+
+
 def test_a_rerun_gives_the_same_bytes_and_other_weights_do_not(model, images, tmp_path):
     explainer = camfast.Explainer(model, "1", "respond")
     result = explainer(images)
