@@ -71,6 +71,14 @@ def test_spray_has_the_gain_of_the_formula_inside() -> None:
         ({"sigma": (1.0, 2.0, 3.0)}, r"sigma must be one number or 2 .*found 3"),
         ({"sigma": 1.0, "gain": "loud"}, "gain must be one of spray, average, mass, found 'loud'"),
         ({"sigma": 1.0, "centres": [(0.0, 1.0)]}, r"centres must hold \(start, step\) for each of 2"),
+        (
+            {"sigma": 1.0, "centres": (0.5, 2.0)},
+            r"centres must hold \(start, step\) in pixels for each.*found \(0.5, 2.0\)",
+        ),
+        (
+            {"sigma": 1.0, "centres": [(0.5,), (0.5, 2, 3)]},
+            r"centres must hold \(start, step\) in pixels for each spatial",
+        ),
         ({"sigma": 1.0, "centres": [(0.0, 1.0), (0.0, 0.0)]}, "centres must be finite with positive steps"),
     ],
 )
