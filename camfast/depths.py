@@ -4,13 +4,14 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from math import prod
 from typing import Any
 
 from torch import Tensor, nn
 
 from camfast.passes import run
-from camfast.recorder import CaptureOptions, Extract
+from camfast.recorder import CaptureOptions, Extract, find_tensor
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -82,6 +83,7 @@ def _outputs(model: nn.Module, inputs: Any, rank: int, output: Extract | None) -
         for name, module in model.named_modules():
             if name:
                 stack.callback(module.register_forward_hook(note(name)).remove)
-        options = CaptureOptions(output=output, layer_output=output, graph=False)
+        scores_of = partial(find_tensor, extract=output, who="the model", argument="output")
+        options = CaptureOptions(output=output, layer_output=scores_of, graph=False)
         scores = run(model, inputs, ("",), options, lambda found: found.scores)
     return shapes, {name for name, tensor in tensors.items() if tensor() is scores}

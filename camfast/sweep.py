@@ -13,6 +13,7 @@ from camfast.capture import spatial_size
 from camfast.depths import depths
 from camfast.engine import Explainer, Layer
 from camfast.errors import CamfastError
+from camfast.inputs import tensors
 from camfast.regions import Region
 from camfast.targets import Target
 
@@ -191,7 +192,8 @@ def layer_sweep(
     inner = names.unwrap(model)
     size = spatial_size(inputs)
     if size is None:
-        raise TypeError("inputs must hold a tensor (N, C, *S_in), with one to three spatial axes")
+        shapes = [tuple(tensor.shape) for tensor in tensors(inputs)] or type(inputs).__name__
+        raise TypeError(f"inputs must hold a tensor (N, C, *S_in), with one to three spatial axes, found {shapes}")
     if layers is None:
         chosen = depths(inner, inputs, len(size), capture_options.get("output"))
         if not chosen:
@@ -200,6 +202,8 @@ def layer_sweep(
             )
     elif isinstance(layers, str | nn.Module):
         raise TypeError("layers must be a list of names or modules, found one: camfast.cam explains a single layer")
+    elif not isinstance(layers, Sequence):
+        raise TypeError(f"layers must be a list of names or modules, found {layers!r}: a target goes by target=")
     else:
         chosen = [names.find(inner, layer)[0] for layer in layers]
     options = {"relu": relu, "backend": backend, "size": "grid", **capture_options}

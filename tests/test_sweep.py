@@ -266,12 +266,24 @@ def test_layers_that_cannot_be_explained_are_reported() -> None:
         sweep["fire9"]
 
 
+class _Dict(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"scores": self.model(x)}
+
+
 def test_errors_say_what_was_found() -> None:
     model, inputs = _classifier(2), _inputs(2)
     with pytest.raises(ValueError, match="the model has no layer '77'"):
         camfast.layer_sweep(model, inputs, ["1", "77"])
     with pytest.raises(TypeError, match="layers must be a list of names or modules"):
         camfast.layer_sweep(model, inputs, "1")
+    for target in (1, camfast.Region(1)):
+        with pytest.raises(TypeError, match=r"layers must be a list of names or modules, found .*: a target goes by"):
+            camfast.layer_sweep(model, inputs, target)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="one target a sample"):
         camfast.layer_sweep(model, inputs, ["1"], [0, 1])
     with pytest.raises(ValueError, match="target=9 is out of range"):
@@ -280,8 +292,12 @@ def test_errors_say_what_was_found() -> None:
         camfast.layer_sweep(model, inputs, ["1"], method="gradcamm")
     with pytest.raises(ValueError, match="no layer of the model gives a grid of 2 spatial axes"):
         camfast.layer_sweep(nn.Sequential(nn.Flatten(), nn.Linear(736, 2)), inputs)
-    with pytest.raises(TypeError, match="inputs must hold a tensor"):
+    with pytest.raises(TypeError, match=r"inputs must hold a tensor .* found \[\(3, 4\)\]"):
         camfast.layer_sweep(model, torch.rand(3, 4), ["1"])
+    with pytest.raises(TypeError, match=r"inputs must hold a tensor .* found ndarray"):
+        camfast.layer_sweep(model, inputs.numpy())
+    with pytest.raises(camfast.CaptureError, match=r"the model returned dict, not a tensor: pass output="):
+        camfast.layer_sweep(_Dict(model), inputs)
     assert not any(module._forward_hooks for module in model.modules())
 
 
