@@ -162,7 +162,10 @@ def paired_bootstrap(
 def _numbers(name: str, values: Any) -> NDArray[np.float64]:
     if isinstance(values, Tensor):
         values = values.detach().to("cpu", torch.float64).numpy()
-    array = np.asarray(values, dtype=np.float64)
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be one number a sample, (N,), found {type(values).__name__}") from None
     if array.ndim != 1:
         raise ValueError(f"{name} must be one number a sample, (N,), found {array.shape}")
     if np.isinf(array).any():
@@ -177,8 +180,8 @@ def _interval(
         raise ValueError(f"statistic must be 'mean', 'median' or a function of an array, found {statistic!r}")
     if method not in _METHODS:
         raise ValueError(f"method must be one of {', '.join(_METHODS)}, found {method!r}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, found {level}")
+    if not isinstance(level, int | float) or not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, found {level!r}")
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, found {resamples}")
     stats = require("scipy.stats", "fit", "resampling")

@@ -60,7 +60,8 @@ def share_inside(maps: Tensor, mask: Tensor, *, absolute: bool = True) -> ShareI
     if not isinstance(maps, Tensor) or maps.ndim < 2:
         raise ValueError(f"maps must be a tensor (N, *S), found {getattr(maps, 'shape', type(maps).__name__)}")
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        raise TypeError(f"mask must be a bool tensor, found {getattr(mask, 'dtype', type(mask).__name__)}")
+        found = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(f"mask must be a bool tensor, found {found}")
     if tuple(mask.shape) not in (tuple(maps.shape), tuple(maps.shape[1:])):
         raise ValueError(
             f"mask must be {tuple(maps.shape[1:])} or {tuple(maps.shape)}, like the maps, found {tuple(mask.shape)}"

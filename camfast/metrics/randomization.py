@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from camfast import guards
+from camfast.engine import Explainer
 from camfast.inputs import arguments, call
 from camfast.layers import find, unwrap
 from camfast.metrics.similarity import Similarity, compare, table
@@ -114,6 +115,11 @@ def randomization_check(
     >>> found.layers, found.modes["cascading"].spearman.shape
     (('3', '0'), torch.Size([2, 3, 2]))
     """
+    if isinstance(explain, Explainer) or not callable(explain):
+        raise TypeError(
+            "explain must be a function of the model and the inputs that returns maps, found "
+            f"{type(explain).__name__}: lambda model, inputs: camfast.cam(model, inputs, layer, target)"
+        )
     copied = copy.deepcopy(unwrap(model))
     wanted = (modes,) if isinstance(modes, str) else tuple(modes)
     if not wanted or not set(wanted) <= set(_MODES):

@@ -137,8 +137,9 @@ def rise(
     """
     inputs = check_inputs(inputs)
     masks = check_count("masks", masks)
-    if not 0 < probability <= 1:
-        raise ValueError(f"probability must be above 0 and up to 1, found {probability}")
+    if not isinstance(probability, int | float) or not 0 < probability <= 1:
+        raise ValueError(f"probability must be above 0 and up to 1, found {probability!r}")
+    seed = check_count("seed", seed, least=0)
     scorer = Scorer(model, output, batch, target, softmax)
     drawn = draw_masks(masks, inputs.shape[2:], cells, probability, seed, inputs)
     replacement = baselines.baseline(inputs, baseline)

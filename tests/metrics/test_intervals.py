@@ -100,8 +100,12 @@ def test_what_does_not_fit_is_named() -> None:
         paired_bootstrap([1, 2], [1, 2, 3])
     with pytest.raises(ValueError, match="statistic must be 'mean', 'median' or a function"):
         bootstrap([1, 2], statistic="mode")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="level must lie between 0 and 1, found 95"):
-        bootstrap([1, 2], level=95)
+    for level in (95, "0.95"):
+        with pytest.raises(ValueError, match=f"level must lie between 0 and 1, found {level!r}"):
+            bootstrap([1, 2], level=level)  # type: ignore[arg-type]
+    for values in ("ab", object()):
+        with pytest.raises(ValueError, match=f"values must be one number a sample.* found {type(values).__name__}"):
+            bootstrap(values)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="method must be one of bca, percentile, found 'basic'"):
         bootstrap([1, 2], method="basic")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="resamples must be at least 1"):

@@ -1,5 +1,6 @@
 """The share of a map inside a mask."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -37,6 +38,8 @@ def test_nan_outside_of_the_mask_shows() -> None:
 def test_what_does_not_fit_is_named() -> None:
     with pytest.raises(TypeError, match=r"mask must be a bool tensor, found torch.float32"):
         share_inside(torch.ones(2, 4), torch.ones(4))
+    with pytest.raises(TypeError, match=r"mask must be a bool tensor, found ndarray"):
+        share_inside(torch.ones(2, 4), np.ones(4, dtype=bool))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"mask must be \(4,\) or \(2, 4\), like the maps, found \(2,\)"):
         share_inside(torch.ones(2, 4), torch.ones(2, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"maps must be a tensor \(N, \*S\)"):

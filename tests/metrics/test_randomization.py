@@ -210,5 +210,10 @@ def test_what_does_not_fit_is_named() -> None:
     for message, change in cases:
         with pytest.raises(ValueError, match=message):
             randomization_check(**{"model": model, "inputs": inputs, "explain": _explain, **change})
+    for explain in ("gradcam", camfast.Explainer(model, "head")):
+        with pytest.raises(
+            TypeError, match=f"explain must be a function .* found {type(explain).__name__}: lambda model"
+        ):
+            randomization_check(model, inputs, explain)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="layers must have parameters to randomise, found no layer that has"):
         randomization_check(nn.Sequential(nn.ReLU()), inputs, lambda _, x: x[:, 0])

@@ -82,6 +82,8 @@ def test_what_does_not_fit_is_named() -> None:
     cases: list[tuple[str, dict[str, Any]]] = [
         ("masks must be a whole number of at least 1, found 0", {"masks": 0}),
         ("probability must be above 0 and up to 1, found 0", {"probability": 0}),
+        ("probability must be above 0 and up to 1, found '0.5'", {"probability": "0.5"}),
+        ("seed must be a whole number of at least 0, found None", {"seed": None}),
         (r"cells must be a whole number of at least 1, or 1, one a .*found \(2, 2\)", {"cells": (2, 2)}),
         ("cells must be a whole number of at least 1", {"cells": 0}),
         ("no classes to take the softmax over: pass softmax=False", {"output": lambda scores: scores[:, 0]}),
