@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 import camfast
 from camfast import metrics, plot
+from studies.common.drawing import draw_alone, panels
 from studies.common.pictures import Pictures, cifar, first, photographs
 from studies.common.report import Study, Table, arguments, interval
 from studies.common.subtomograms import Pool, pool
@@ -79,18 +80,17 @@ def draw_units(study: Study, name: str, found: Pictures, layer: str, shown: list
     apart = camfast.attentive_response(found.network, inputs, layer, 5, per_unit=True)
     together = camfast.attentive_response(found.network, inputs, layer, UNITS)
     assert apart.maps is not None
-    figure = plot.grid(
-        [found.displayed[index] for index in shown],
-        [[*maps, values] for maps, values in zip(apart.maps, together.values, strict=True)],
-        rows=[found.names[index] for index in shown],
-        columns=[*(f"unit {rank + 1}" for rank in range(5)), f"top {UNITS}"],
-    )
-    study.picture(
-        figure,
-        name,
-        f"{layer}: the five units with the largest maximum, each projected back alone, and {UNITS} together.",
-        layer=layer,
-    )
+    titles = [*(f"unit {rank + 1}" for rank in range(5)), f"top {UNITS}"]
+    figure, axes = panels([found.names[index] for index in shown], ["image", *titles])
+    for row, index, maps, values in zip(axes, shown, apart.maps, together.values, strict=True):
+        row[0].imshow(found.displayed[index])
+        for panel, heat in zip(row[1:], [*maps, values], strict=True):
+            draw_alone(panel, heat)
+    caption = f"{layer}: the five units with the largest maximum, each projected back alone, and {UNITS} together."
+    study.picture(figure, name, caption, layer=layer)
+    whole = camfast.attentive_response(found.network, inputs[:1], layer, UNITS, per_unit=True)
+    caption = f"{found.names[shown[0]]}, {layer}: the response, and which unit dominates where."
+    study.picture(plot.units(found.displayed[shown[0]], whole), f"{name}_units", caption, layer=layer)
 
 
 def networks(study: Study, found: Pool) -> Iterator[Trained]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import spearmanr
@@ -20,6 +19,7 @@ from skimage.filters import sobel
 from torch import Tensor, nn
 
 import camfast
+from studies.common.drawing import draw_alone, panels
 from studies.common.paths import data
 from studies.common.pictures import Pictures, photographs
 from studies.common.report import Study, Table, arguments
@@ -147,22 +147,16 @@ def _cell(value: float) -> str:
 
 def draw(study: Study, shown: Sequence[Shown], name: str, caption: str) -> None:
     """One row an image, one column a method: coarse maps over the image, gradients alone, dark up to their 99.5 %."""
-    figure = Figure(figsize=(1.1 * (1 + len(METHODS)), 1.2 * len(shown) + 0.5), layout="constrained")
-    panels = figure.subplots(len(shown), 1 + len(METHODS), squeeze=False)
-    for row, one in zip(panels, shown, strict=True):
+    titles = [method.replace(" ", "\n") for method in METHODS]
+    figure, axes = panels([one.name for one in shown], ["image", *titles])
+    for row, one in zip(axes, shown, strict=True):
         row[0].imshow(one.displayed)
-        for axes, (method, heat) in zip(row[1:], one.maps.items(), strict=True):
+        for panel, (method, heat) in zip(row[1:], one.maps.items(), strict=True):
             if method in COARSE:
-                axes.imshow(one.displayed.mean(-1), cmap="gray")
-                axes.imshow(heat, cmap="inferno", alpha=0.65)
+                panel.imshow(one.displayed.mean(-1), cmap="gray")
+                panel.imshow(heat, cmap="inferno", alpha=0.65)
             else:
-                axes.imshow(heat, cmap="gray_r", vmin=0, vmax=float(heat.quantile(0.995)) or 1.0)
-        for axes in row:
-            axes.set_xticks([])
-            axes.set_yticks([])
-        row[0].set_ylabel(one.name, fontsize=7)
-    for axes, title in zip(panels[0], ["image", *METHODS], strict=True):
-        axes.set_title(title.replace(" ", "\n"), fontsize=6)
+                draw_alone(panel, heat)
     study.picture(figure, name, caption, layer=LAYER)
 
 
