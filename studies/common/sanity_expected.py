@@ -33,7 +33,7 @@ AFTERWARDS = (
     "For the same reason maps vanish altogether the more layers are random. `guided_backprop` stays even when every "
     "weight is random: it recovers edges of the photograph, whatever the network (Adebayo et al. 2018; Nie et al. "
     "2018). `deconvnet` gives an empty map of the trained network: on its way back all values are negative in front of "
-    "the squeezing ReLU of fire6, and nothing passes.",
+    "the squeezing ReLU of fire7, and nothing passes.",
     "*`deconvnet` on CNN-2* changes with the top layer: it ignores which hidden units were active, so that the signs "
     "of the dense layers' weights alone decide what goes back, and other weights send back something else.",
 )
