@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camfast._extras import require
+from camfast.errors import InputError
 from camfast.plot.style import PURPOSE
 
 ABOVE = ("#ffc233", "#ff6a1a", "#d4001c")
@@ -22,6 +23,8 @@ def colors_of(heat: NDArray[Any], limit: float | tuple[float, float] | None, alp
     if limit is None:
         limit = float(np.nanmax(np.abs(heat), initial=0.0))
     low, high = limit if isinstance(limit, tuple) else (-limit, limit)
+    if low > 0 or high < 0:
+        raise InputError(f"limit is {limit}, expected a number of at least 0, or (low, high) on both sides of 0")
     high = high if high > 0 else -low if low < 0 else 1.0
     above = colors.LinearSegmentedColormap.from_list("above", ABOVE)(np.linspace(0, 1, 256))
     below = colors.LinearSegmentedColormap.from_list("below", BELOW)(np.linspace(0, 1, 256))

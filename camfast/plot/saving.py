@@ -31,7 +31,9 @@ def save(figure: Any, path: str | Path, *, provenance: Mapping[str, Any] | None 
     Raises
     ------
     InputError
-        If the name has another ending.
+        If the name has another ending, or its folder doesn't exist.
+    TypeError
+        If the figure or its provenance is something else.
 
     Examples
     --------
@@ -45,6 +47,16 @@ def save(figure: Any, path: str | Path, *, provenance: Mapping[str, Any] | None 
     """
     if Path(path).suffix.lower() != ".png":
         raise InputError(f"{path}: the name of a saved figure must end with .png")
+    if not Path(path).parent.is_dir():
+        raise InputError(f"{path}: there is no folder {Path(path).parent}; make it first")
+    if not hasattr(figure, "savefig"):
+        raise TypeError(
+            f"figure must be one of matplotlib, found {type(figure).__name__}: camfast.plot.overlay draws one"
+        )
+    if provenance is not None and not isinstance(provenance, Mapping):
+        raise TypeError(
+            f"provenance must be what camfast.provenance says of the map, found {type(provenance).__name__}"
+        )
     description = json.dumps(as_json({**(provenance or {}), **more}), sort_keys=True)
     metadata = {"Software": f"camfast {__version__}", "Description": description}
     figure.savefig(path, format="png", dpi=DOTS_PER_INCH, metadata=metadata)

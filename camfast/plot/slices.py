@@ -57,7 +57,7 @@ def slices(
     Raises
     ------
     InputError
-        If the volume has not three axes, or the map another shape.
+        If the volume has not three axes, the map another shape, or the centre lies outside.
 
     Examples
     --------
@@ -70,6 +70,10 @@ def slices(
         found = "" if cam is None else f" and the map {tuple(cam.shape)}"
         raise InputError(f"the volume has the shape {shape}{found}, expected (z, y, x), the same for both")
     at = [n // 2 for n in shape] if centre is None else [int(n) for n in centre]
+    if len(at) != 3 or not all(0 <= index < extent for index, extent in zip(at, shape, strict=True)):
+        raise InputError(f"centre is {tuple(centre or at)}, expected a voxel (z, y, x) of a volume of {shape}")
+    if isinstance(voxel_angstrom, int | float):
+        raise InputError(f"voxel_angstrom is {voxel_angstrom}, expected one number for each of z, y and x")
     depth, height, width = shape
     cuts = [as_array(plane_of(volume, axis, at[axis])) for axis in range(3)]
     density = stretch_of(np.concatenate([cut.ravel() for cut in cuts]))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from camfast import plot
+from camfast.errors import InputError
 from tests.plot.drawn import SHAPE, panels
 
 
@@ -62,3 +63,17 @@ def test_the_scale_bar_has_a_round_length(volume, size, text):
 
 def test_no_scale_bar_without_a_voxel_size(volume):
     assert not panels(plot.slices(volume))[0].texts
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"centre": (6, 0, 0)}, r"centre is \(6, 0, 0\), expected a voxel \(z, y, x\) of a volume of \(6, 20, 30\)"),
+        ({"centre": (0, -1, 0)}, r"centre is \(0, -1, 0\), expected a voxel"),  # not the last, titled y = -1
+        ({"centre": (1, 2)}, r"centre is \(1, 2\), expected a voxel"),
+        ({"voxel_angstrom": 10.0}, "voxel_angstrom is 10.0, expected one number for each of z, y and x"),
+    ],
+)
+def test_what_does_not_fit_is_named(volume, options, message):
+    with pytest.raises(InputError, match=message):
+        plot.slices(volume, volume, **options)

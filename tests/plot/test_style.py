@@ -28,6 +28,12 @@ def test_a_limit_is_kept(volume):
     assert drawn.norm([-2.0, -1.0, 0.0, 0.25, 0.5]).tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
+@pytest.mark.parametrize("limit", [-1.0, (0.5, 1.0), (-2.0, -1.0)])
+def test_limits_on_one_side_of_0_are_named(volume, limit):
+    with pytest.raises(InputError, match=r"expected a number of at least 0, or \(low, high\) on both sides of 0"):
+        plot.overlay(volume[0], volume[0], limit=limit)
+
+
 @pytest.mark.parametrize("value", [0.0, 3.0, -3.0])
 def test_constant_maps_and_images_are_drawn(tmp_path, value):
     flat = np.full((6, 6, 6), value)
