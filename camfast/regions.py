@@ -144,7 +144,7 @@ class Region:
         if scores.shape[1] == 1 and (where == "predicted" or isinstance(where, Predicted | Component)):
             raise ValueError(
                 "the output has one class, which is the largest everywhere, so that no position is predicted as "
-                f"another: give a bool mask of your own in place of where={_describe(where)}"
+                f"another: give a bool mask of your own, or where='image', in place of where={_describe(where)}"
             )
         if isinstance(where, str) and where == "predicted":
             return scores.argmax(1) == self.class_index

@@ -195,7 +195,9 @@ def test_a_threshold_that_is_no_number(threshold: Any) -> None:
 @pytest.mark.parametrize("where", ["predicted", predicted(0.3), component(0)])
 def test_nothing_is_predicted_by_an_output_of_one_class(where: Any) -> None:
     scores = _scores((5, 7))[:, :1]
-    with pytest.raises(ValueError, match=r"the output has one class, .* give a bool mask of your own in place of"):
+    with pytest.raises(
+        ValueError, match=r"the output has one class, .* give a bool mask of your own, or where='image', in place"
+    ):
         Region(0, where).total(scores)
     positive = scores[:, 0] > 0
     expected = scores[:, 0].clamp(min=0).flatten(1).sum(1)
