@@ -111,7 +111,7 @@ def test_unet_gives_scores_at_the_size_of_its_input(dimensions, size):
     assert _shape_at(module, "decoder.1", inputs)[1] == 2
 
 
-@pytest.mark.parametrize("arguments", [{"dimensions": 1}, {"depth": 0}])
+@pytest.mark.parametrize("arguments", [{"dimensions": 1}, {"depth": 0}, {"width": 0}, {"classes": 0}])
 def test_unet_refuses_what_it_cannot_be(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         models.unet(**arguments)

@@ -76,14 +76,16 @@ def unet(dimensions: int = 2, channels: int = 1, classes: int = 2, width: int = 
     Raises
     ------
     ValueError
-        If ``dimensions`` is neither 2 nor 3, or ``depth`` is below 1.
+        If ``dimensions`` is neither 2 nor 3, or another argument is below 1.
 
     Source: Ronneberger et al. 2015, U-Net (padded convolutions instead of cropped skips).
     """
     if dimensions not in (2, 3):
-        raise ValueError(f"dimensions must be 2 or 3, not {dimensions}")
+        raise ValueError(f"dimensions must be 2 or 3, not {dimensions!r}")
     if depth < 1:
         raise ValueError(f"depth must be at least 1, not {depth}")
+    if min(channels, classes, width) < 1:
+        raise ValueError(f"channels, classes and width must be at least 1, not {(channels, classes, width)}")
     return UNet(dimensions, channels, classes, width, depth)
 
 
