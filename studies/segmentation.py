@@ -9,15 +9,16 @@ at several depths, never at the last layer, where `hirescam` lies inside the reg
     python -m studies.segmentation
 """
 
+import camfast
 from studies.common import brain, segmentation_pictures, segmenters
 from studies.common import segmentation_tables as tables
 from studies.common.report import Study, Table, arguments
-from studies.common.segments import GRAD, HIRES, METHODS, measure
+from studies.common.segments import GRAD, HIRES, METHODS, REGIONS, measure
 from studies.common.tomograms import LABELS, SNR
 
 LIMIT = 120.0
 """Seconds that a method may take on a volume of 128³."""
-PICTURED = (("volumes", 2), ("slices", 1), ("head", 0))
+PICTURED = (("volumes", 0), ("slices", 1), ("head", 0))
 """The sample of each case that is drawn."""
 
 
@@ -45,18 +46,26 @@ def main() -> None:
         study.facts[f"Dice of the {case.name}"] = dice
         nets.append((case, measure(case)))
     brought = measure(head)
-    study.facts |= {"SNR": SNR, "samples": "; ".join(f"{case.name}: {len(found.groups)}" for case, found in nets)}
+    study.facts |= {"SNR": SNR, "training": "one seed each"}
     for case, outcome in nets:
         study.tables += [tables.localisation(case, outcome), tables.faithfulness(case, outcome)]
         study.tables += [tables.everything(case, outcome), tables.emptiness(case, outcome), tables.sweep(case)]
     study.tables += [*tables.one_head(head, brought), tables.emptiness(head, brought)]
-    study.text += tables.summary(nets)
-    for (name, sample), (case, outcome) in zip(PICTURED, [*nets, (head, brought)], strict=True):
+    study.text += tables.summary(nets, (head, brought))
+    for (name, chosen), (case, outcome) in zip(PICTURED, [*nets, (head, brought)], strict=True):
         study.measurements[name] = tables.figures(case, outcome)
+        sample = min(chosen, len(case.inputs) - 1)
         methods, regions = segmentation_pictures.draw(case, sample, case.tested[-2:])
         what = f"sample {sample}, class {case.classes[sample]}; outlined: the region"
-        study.picture(methods, f"{name}_methods", f"{case.name}: one component by method and depth ({what}).")
-        study.picture(regions, f"{name}_regions", f"{case.name}: the four regions by the two methods ({what}).")
+        about = camfast.provenance(
+            case.network, camfast.Region(case.classes[sample], camfast.component(0)), sample=sample, layer=case.layers,
+            method=segmentation_pictures.SHOWN, sigma=case.sigma,
+        )  # fmt: skip
+        study.picture(methods, f"{name}_methods", f"{case.name}: one component by method and depth ({what}).", **about)
+        about |= {"target": list(REGIONS), "method": (GRAD, HIRES), "layer": case.tested[-2:]}
+        study.picture(
+            regions, f"{name}_regions", f"{case.name}: the four regions by the two methods ({what}).", **about
+        )
     study.write()
 
 

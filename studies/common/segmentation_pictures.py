@@ -11,7 +11,7 @@ from camfast import plot
 from studies.common.segments import GRAD, HIRES, REGIONS, Case, Key, explain
 
 SHOWN = (GRAD, "respond", HIRES, "layercam", "extended")
-SMALLER = 0.8
+SMALLER = 0.65
 """Of a figure's own size, as many panels of noise make a large file."""
 OUTLINE = "#00d0ff"
 

@@ -25,8 +25,8 @@ def localisation(case: Case, outcome: Outcome) -> Table:
         for region in REGIONS[1:]:
             chance = outcome.by_group(outcome.chance[region]).mean()
             shares = [outcome.mean("inside", layer, region, method) for method in (GRAD, HIRES)]
-            shown = [f"{value:.3f}" for value in (chance, *shares)]
-            rows.append([layer, region, *shown, _difference(outcome, "inside", layer, region, 3)])
+            shown = [f"{value:.2g}" for value in (chance, *shares)]
+            rows.append([layer, region, *shown, _difference(outcome, "inside", layer, region, 4)])
     note = (
         f"Share of Σ|L| inside M, empty maps left out; chance is M's part of the image. {_samples(outcome)} It says "
         "where a map lies, not whether it is right."
@@ -47,7 +47,7 @@ def faithfulness(case: Case, outcome: Outcome) -> Table:
     note = (
         f"Drop of the class's score, in logits a voxel of M, when the {100 * case.part:g} % of voxels where a map is "
         f"largest are replaced by a blur of the image (σ an eighth of its side). {CELLS.capitalize()}: random values "
-        f"on the layer's grid, upsampled like a map. {_samples(outcome)}"
+        f"on the layer's grid, upsampled like a map. {_samples(outcome)}{' Scored in bfloat16.' if case.half else ''}"
     )
     columns = ("layer", "region M", VOXELS, CELLS, GRAD, HIRES, f"{HIRES} − {GRAD}")
     return Table(f"{case.name}: what maps are worth", columns, rows, note)
@@ -87,7 +87,7 @@ def sweep(case: Case) -> Table:
     for sample in range(min(SWEPT, len(case.inputs))):
         inputs = case.inputs[sample : sample + 1]
         with torch.no_grad():
-            regions = regions_of(case.network(inputs), case.classes[sample], case.component)
+            regions = regions_of(case.network(inputs), case.classes[sample])
         if ONE not in regions:
             continue
         found = camfast.layer_sweep(case.network, inputs, target=regions[ONE], method=HIRES)
@@ -166,18 +166,48 @@ def places(case: Case, kind: str) -> list[tuple[str, str]]:
     return [(layer, region) for layer in layers for region in regions]
 
 
-def counted(nets: Sequence[tuple[Case, Outcome]], kind: str) -> str:
-    """At how many places one of the two methods is above the other by more than the interval."""
+def counted(nets: Sequence[tuple[Case, Outcome]], kind: str, first: str = HIRES, second: str = GRAD) -> str:
+    """At how many places one of two methods is above the other by more than the interval."""
     differences = [
-        outcome.difference(kind, *place, HIRES, GRAD) for case, outcome in nets for place in places(case, kind)
+        outcome.difference(kind, *place, first, second) for case, outcome in nets for place in places(case, kind)
     ]
     signs = [int(np.sign(found.estimate)) if found.excludes(0) else 0 for found in differences]
     return f"more in {signs.count(1)}, less in {signs.count(-1)}, undecided in {signs.count(0)} of {len(signs)}"
 
 
-def summary(nets: Sequence[tuple[Case, Outcome]]) -> list[str]:
-    """What came out, in words."""
-    return [f"inside: {counted(nets, 'inside')}; drop: {counted(nets, 'drop')}"]
+def summary(nets: Sequence[tuple[Case, Outcome]], head: tuple[Case, Outcome]) -> list[str]:
+    """What came out, by counts of this run, and the reasons."""
+    case, one = head
+    above = [
+        one.drop[layer, region, HIRES][0] > one.drop[layer, region, GRAD][0] for layer, region in places(case, "drop")
+    ]
+    empty = {
+        found.name: sum(sum(flags) for key, flags in outcome.empty.items() if key[2] == GRAD)
+        for found, outcome in (*nets, head)
+    }
+    beside = {other: counted(nets, "drop", other, HIRES) for other in ("layercam", "extended", "respond")}
+    return [
+        "**Seg-HiRes-Grad-CAM against Seg-Grad-CAM, two U-Nets.** A place is a layer and a region. The share of a map "
+        f"inside the region: {HIRES} has {counted(nets, 'inside')} places. What the region's score loses with the "
+        f"voxels that a map names: with {HIRES}'s {counted(nets, 'drop')} places. Both by 95 % intervals over "
+        f"tomograms. The reason is in the formulas: {GRAD} averages a gradient over the whole grid, and of one that "
+        "comes from a hundredth of it nothing is left that says where; its map lights up wherever the same channels "
+        "are active, and where the averages are negative it is empty.",
+        f"**What isn't its own.** The drop with other maps, against {HIRES}: "
+        + "; ".join(f"{other} {found}" for other, found in beside.items())
+        + " places. It is keeping gradients in their place that counts, not this way of doing it. Empty maps of "
+        + f"{GRAD}: "
+        + ", ".join(f"{name} {count}" for name, count in empty.items())
+        + ". Whatever the method, what is smaller than a cell can't be told from its surroundings, and a point is at "
+        "any grid that is coarser than the output's (`camfast.layer_sweep`, below). In a U-Net the map of a layer has "
+        "one path of several: what the skips carry past the bottleneck isn't in it. The share inside rises towards the "
+        "last layer, as less and less lies between, whatever a map is worth.",
+        f"**One head.** MeshNet keeps full resolution at every layer. At {sum(above)} of {len(above)} places {HIRES} "
+        f"names voxels that are worth more to the region than {GRAD}'s: hardly more where the region is the component, "
+        "which fills a third of the crop, and most of all at a point. Lost place is what the two differ by, and a "
+        "large region has none to lose. This is one brain, in a crop whose borders are padded with zeros, and nobody's "
+        "labels to check the network by: an example, no evidence for other brains.",
+    ]
 
 
 def _mean(values: Any) -> Any:
@@ -191,7 +221,8 @@ def _difference(outcome: Outcome, kind: str, layer: str, region: str, digits: in
 
 def _samples(outcome: Outcome) -> str:
     tomograms = len(set(outcome.groups))
+    without = f", {outcome.left_out} more left out, in which the class isn't predicted" if outcome.left_out else ""
     return (
-        f"Means over {tomograms} tomograms ({len(outcome.groups)} samples); [95 % bootstrap intervals, paired, over "
-        "tomograms]."
+        f"Means over {tomograms} tomograms ({len(outcome.groups)} samples{without}); [95 % bootstrap intervals, "
+        "paired, over tomograms]."
     )

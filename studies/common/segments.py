@@ -51,8 +51,6 @@ class Case:
         The layers, regions and methods that are put to the test of replacement.
     part : float
         How much of the input is replaced.
-    component : int
-        Which component is explained, 0 being the largest.
     batch : int
         Changed inputs that go through the network at once.
     half : bool
@@ -72,7 +70,6 @@ class Case:
     changed: Sequence[str] = REGIONS
     methods: Sequence[str] = METHODS
     part: float = 0.02
-    component: int = 0
     batch: int = 16
     half: bool = False
     dice: Sequence[float] = ()
@@ -141,14 +138,14 @@ class Outcome:
         return float(np.nanmean(means)) if not np.isnan(means).all() else np.nan
 
 
-def regions_of(scores: Tensor, class_index: int, component: int = 0) -> dict[str, camfast.Region]:
-    """The four regions of a class in one output (1, C, *S), by name; fewer where the class has no such component.
+def regions_of(scores: Tensor, class_index: int) -> dict[str, camfast.Region]:
+    """The four regions of a class in one output (1, C, *S), by name; only the image where it isn't predicted.
 
-    The point is the voxel deepest inside the component.
+    The component is the largest, and the point the voxel deepest inside of it.
     """
     found = {name: camfast.Region(class_index, name).mask(scores) for name in ("image", "predicted")}
     try:
-        found["component"] = camfast.Region(class_index, camfast.component(component)).mask(scores)
+        found["component"] = camfast.Region(class_index, camfast.component(0)).mask(scores)
     except ValueError:
         return {"image": camfast.Region(class_index, found["image"])}
     depth = ndimage.distance_transform_edt(np.pad(found["component"][0].numpy(), 1))[
@@ -173,7 +170,7 @@ def explain(case: Case, sample: int, regions: Sequence[str] = REGIONS) -> Iterat
         captured = [stack.enter_context(camfast.capture(case.network, layer, copy=False)) for layer in case.layers]
         scores = case.network(inputs)
     activations = [layer.activations for layer in captured]
-    found = regions_of(scores.detach(), case.classes[sample], case.component)
+    found = regions_of(scores.detach(), case.classes[sample])
     if len(found) < len(REGIONS):
         return
     for name in regions:
@@ -202,7 +199,7 @@ def measure(case: Case) -> Outcome:
                 if name not in chance:
                     chance[name] = lost(case, sample, region, {GRAD: maps[GRAD]}, None)[VOXELS]
                 found = lost(case, sample, region, maps, heats[0].parts.grid.shape[1:])
-                for method, value in {VOXELS: chance[name], **found}.items():
+                for method, value in {**found, VOXELS: chance[name]}.items():
                     outcome.drop[layer, name, method].append(value)
         if outcome.chance["image"][len(outcome.groups) :]:
             outcome.groups.append(case.groups[sample])
@@ -217,11 +214,13 @@ def lost(
     """What a region's score loses, a voxel of it, with the largest voxels of each map and with random ones."""
     inputs = case.inputs[sample : sample + 1]
     stacked = torch.cat(list(maps.values()))[None]
+    draws = 0 if cells is not None and tuple(cells) == tuple(inputs.shape[2:]) else DRAWS  # those cells are voxels
     with torch.autocast("cpu", torch.bfloat16, enabled=case.half):
         found = metrics.region_drop(
-            case.network, inputs, region, stacked, share=case.part, baseline="blur", draws=DRAWS, cells=cells,
+            case.network, inputs, region, stacked, share=case.part, baseline="blur", draws=draws, cells=cells,
             batch=case.batch, seed=sample,
         )  # fmt: skip
     voxels = int(region.where.sum())
     by_map = dict(zip(maps, (found.drop[0] / voxels).tolist(), strict=True))
-    return {VOXELS if cells is None else CELLS: float(found.random_drop) / voxels, **by_map}
+    at_random = {VOXELS if cells is None else CELLS: float(found.random_drop) / voxels} if draws else {}
+    return at_random | by_map

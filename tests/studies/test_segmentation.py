@@ -61,8 +61,8 @@ def test_regions_of_a_class() -> None:
     assert tuple(found) == REGIONS
     assert [int(found[name].where.sum()) for name in REGIONS] == [20, 10, 9, 1]
     assert found["point"].where[0].nonzero().tolist() == [[1, 1]]  # the middle of the square, its border being outside
-    assert int(regions_of(scores, 1, component=1)["component"].where.sum()) == 1
-    assert tuple(regions_of(scores, 2, component=1)) == ("image",)
+    assert regions_of(scores, 2)["point"].where[0].nonzero().tolist() == [[3, 3]]
+    assert tuple(regions_of(_scores([[1, 1, 0]]), 2)) == ("image",)
 
 
 def test_maps_are_those_of_an_explainer() -> None:
