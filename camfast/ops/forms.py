@@ -89,7 +89,7 @@ def split_centres(
     By default cells tile the pixels: c_i = (i + ½)·s − ½ with s = pixels / cells.
     """
     if centres is not None:
-        if not all(isinstance(centre, Sequence) and len(centre) == 2 for centre in centres):
+        if not all(hasattr(centre, "__len__") and len(centre) == 2 for centre in centres):
             raise ValueError(f"centres must hold (start, step) in pixels for each spatial axis, found {centres!r}")
         return [float(start) for start, _ in centres], [float(step) for _, step in centres]
     steps = [extent / max(count, 1) for count, extent in zip(cells, pixels, strict=False)]

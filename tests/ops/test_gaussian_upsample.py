@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -57,6 +58,12 @@ def test_average_keeps_a_constant_and_mass_keeps_the_sum() -> None:
     assert (flat - 3.25).abs().max() < 3.25 * 1e-6
     mass = ops.gaussian_upsample(grid, size, 5.0, gain="mass")
     assert torch.allclose(mass.double().sum((1, 2, 3)), grid.double().sum((1, 2, 3)), rtol=1e-6)
+
+
+def test_centres_may_be_an_array() -> None:
+    grid, centres = torch.rand(1, 4, 4), [(0.5, 2.0), (1.5, 2.0)]
+    expected = ops.gaussian_upsample(grid, (8, 8), 2.0, centres=centres)
+    assert torch.equal(ops.gaussian_upsample(grid, (8, 8), 2.0, centres=np.array(centres)), expected)  # type: ignore[arg-type]
 
 
 def test_spray_has_the_gain_of_the_formula_inside() -> None:
