@@ -83,10 +83,6 @@ class Kind:
         """All volumes of all seeds, (seeds · volumes,)."""
         return np.concatenate(self.values[key][measure, role])
 
-    def by_chance(self, measure: str, cell: int) -> Array:
-        """What chance gives in each of them."""
-        return np.concatenate(self.chance["hit", cell] if measure == "hit" else self.chance["share", 0])
-
     @property
     def count(self) -> int:
         """Volumes that are explained, in all seeds."""
@@ -182,22 +178,24 @@ def investigate(kind: str, maps: Sequence[Map], clean: Tensor, classes: Tensor, 
     return result
 
 
-def reveals(kind: Kind, key: Key, cell: int, measure_: str) -> bool:
-    """Whether more is inside than by chance, and than in the map of the control, outside of paired intervals."""
+def above(kind: Kind, first: Sequence[Array], second: Sequence[Array]) -> bool:
+    """Whether the first is larger, outside of the interval paired over volumes, and in every seed."""
     if kind.count < FEWEST:
         return False
-    planted, control = (kind.pooled(key, measure_, role) for role in ROLES)
-    above = (metrics.paired_bootstrap(planted, other) for other in (kind.by_chance(measure_, cell), control))
-    return all(one.low > 0 for one in above)
+    in_every_seed = all(one.mean() > other.mean() for one, other in zip(first, second, strict=True))
+    return in_every_seed and metrics.paired_bootstrap(np.concatenate(first), np.concatenate(second)).low > 0
+
+
+def reveals(kind: Kind, key: Key, cell: int, measure_: str) -> bool:
+    """Whether more is inside than by chance, and than in the map of the control."""
+    planted, control = (kind.values[key][measure_, role] for role in ROLES)
+    chance = kind.chance["hit", cell] if measure_ == "hit" else kind.chance["share", 0]
+    return above(kind, planted, chance) and above(kind, planted, control)
 
 
 def best(kind: Kind, maps: Sequence[Map]) -> list[str]:
-    """The map with the largest share, and those that no paired interval puts below it."""
-    keys = [(made.name, made.layer) for made in maps]
-    first = max(keys, key=lambda key: float(np.nanmean(kind.pooled(key, "share", "planted"))))
-    own = kind.pooled(first, "share", "planted")
-    equal = [first]
-    for key in keys:
-        if key != first and not metrics.paired_bootstrap(own, kind.pooled(key, "share", "planted")).low > 0:
-            equal.append(key)
-    return [f"{name} ({layer})" for name, layer in equal]
+    """The map with the largest share, and those that aren't below it outside of an interval and in every seed."""
+    shares = {(made.name, made.layer): kind.values[made.name, made.layer]["share", "planted"] for made in maps}
+    first = max(shares, key=lambda key: float(np.concatenate(shares[key]).mean()))
+    equal = [key for key in shares if key != first and not above(kind, shares[first], shares[key])]
+    return [f"{name} ({layer})" for name, layer in (first, *equal)]

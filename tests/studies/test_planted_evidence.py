@@ -161,9 +161,20 @@ def test_only_what_a_paired_interval_puts_below_is_below():
         # far below in pairs, though the intervals of both overlap
         ("below", "l"): 0.48 + noise,
     }
-    kind = planted_results.Kind(values={key: {("share", "planted"): [one]} for key, one in values.items()})
+    kind = planted_results.Kind(
+        values={key: {("share", "planted"): [one[:20], one[20:]]} for key, one in values.items()},
+        chance={("share", 0): [noise[:20], noise[20:]]},
+    )
     maps = [planted_maps.Map(name, layer, 8, lambda *_: torch.zeros(0)) for name, layer in values]
     assert planted_results.best(kind, maps) == ["first (l)", "equal (l)"]
+
+
+def test_an_order_holds_in_every_seed_or_not_at_all():
+    kind = _kind(np.zeros(40), np.zeros(40), np.zeros(40))
+    noise = np.random.default_rng(0).normal(0, 0.01, 20)
+    assert planted_results.above(kind, [0.9 + noise, 0.3 + noise], [0.5 + noise, 0.2 - noise])
+    # larger by far on average and outside of the paired interval, yet not in the second seed
+    assert not planted_results.above(kind, [0.9 + noise, 0.3 + noise], [0.5 + noise, 0.31 + noise])
 
 
 def test_numbers_of_seeds_are_kept():
