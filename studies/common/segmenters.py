@@ -15,7 +15,8 @@ from studies.train_segmenters import COUNT, quick_network, scored
 LEVELS = ("encoder.1", "encoder.2", "bottleneck", "decoder.0", "decoder.1")
 """Not ``decoder.2``: behind it stands the last convolution alone, and `hirescam` is inside a region by construction."""
 DISTINCT = ("gradcam", "gradcam++", "respond", "hirescam", "layercam", "extended", "eigencam")
-"""The methods that are put to the test: of those whose largest values lie at the same places, one."""
+"""The methods that are put to the test, as each costs many passes: not `xgradcam`, which is `respond` but for its ε,
+nor `elementwise` and `eigengradcam`."""
 EXPLAINED = 12
 """Test volumes that are explained, three of each class."""
 CALIBRATION = 8
