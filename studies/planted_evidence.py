@@ -184,7 +184,7 @@ def report(study: Study, found: dict[str, Kind], maps: Sequence[Map], skipped: d
     """What came out, in text, tables and pictures."""
     kinds = {name: kind for name, kind in found.items() if kind.count}
     study.measurements.update({name: kind.numbers() for name, kind in found.items()}, skipped=skipped)
-    study.text += [*READING, *summary(kinds, maps, skipped)]
+    study.text += [*([] if study.quick else READING), *summary(kinds, maps, skipped)]
     study.tables += [
         table_of_usage(found),
         chances(kinds, maps),

@@ -240,7 +240,7 @@ def cascade(subject: Subject, index: int) -> list[list[Tensor]]:
 def report(study: Study, outcome: Sequence[tuple[Subject, dict[str, dict[str, Similarity]]]]) -> None:
     """Expectations beside outcomes, in text, tables and pictures."""
     rows = [(name, said(top), said(whole), why) for name, (top, whole, why) in EXPECTED.items()]
-    study.text += [wrong(outcome), *AFTERWARDS]
+    study.text += [wrong(outcome), *([] if study.quick else AFTERWARDS)]
     study.tables.append(Table("Expected before the run", ("map", "top layer random", "all random", "because"), rows))
     curves = []
     for subject, found in outcome:
