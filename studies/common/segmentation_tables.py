@@ -196,8 +196,8 @@ def summary(nets: Sequence[tuple[Case, Outcome]], head: tuple[Case, Outcome]) ->
         f"**What isn't its own.** The drop with other maps, against {HIRES}: "
         + "; ".join(f"{other} {found}" for other, found in beside.items())
         + " places. Other maps that keep gradients in their place do as well or better, or, smoothed, worse. The "
-        "places share tomograms and their regions overlap, so that these counts are no independent tests. Empty maps of "
-        + f"{GRAD}: "
+        "places share tomograms and their regions overlap, so that these counts are no independent tests. Empty maps "
+        f"of {GRAD}: "
         + ", ".join(f"{name} {count}" for name, count in empty.items())
         + ". Whatever the method, what is smaller than a cell can't be told from its surroundings, and a point is at "
         "any grid that is coarser than the output's (`camfast.layer_sweep`, below). In a U-Net the map of a layer has "
