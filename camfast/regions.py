@@ -38,6 +38,12 @@ def predicted(threshold: float = 0.5) -> Predicted:
     ------
     TypeError, ValueError
         If the threshold is no probability.
+
+    Examples
+    --------
+    >>> scores = torch.tensor([[[[0.0, 0.0, 0.0]], [[-1.0, 1.0, 3.0]]]])
+    >>> camfast.Region(1, camfast.predicted(threshold=0.9)).mask(scores)
+    tensor([[[False, False,  True]]])
     """
     if isinstance(threshold, bool) or not hasattr(threshold, "__float__"):
         raise TypeError(f"threshold must be a probability, at least 0 and below 1, found {threshold!r}")
@@ -58,6 +64,12 @@ def component(index: int) -> Component:
     ------
     TypeError
         If the index is no whole number.
+
+    Examples
+    --------
+    >>> scores = torch.tensor([[[[0.0, 0.0, 0.0, 0.0]], [[1.0, 1.0, -1.0, 1.0]]]])
+    >>> camfast.Region(1, camfast.component(-1)).mask(scores)
+    tensor([[[False, False, False,  True]]])
     """
     if isinstance(index, bool) or not hasattr(index, "__index__"):
         raise TypeError(f"component wants a whole number, 0 for the largest component, found {index!r}")

@@ -101,6 +101,16 @@ def load_maps(path: str | os.PathLike[str]) -> Explanation:
     ------
     InputError
         If the file is missing, damaged, or holds no maps of camfast.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(), torch.nn.Linear(32, 3))
+    >>> explainer = camfast.Explainer(model, "0", "respond")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     camfast.save_maps(folder + "/maps.safetensors", explainer(torch.ones(1, 1, 6, 6), 2), explainer)
+    ...     camfast.load_maps(folder + "/maps.safetensors").maps.shape
+    torch.Size([1, 6, 6])
     """
     path = _existing(path)
     about = _read_safetensors(path)

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 
 import pytest
@@ -15,6 +16,12 @@ MODULES = sorted(
 )
 
 
+PACKAGES = [
+    "camfast",
+    *(f"camfast.{name}" for name in ("metrics", "models", "ops", "perturbation", "plot", "scan", "simulate")),
+]
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name: str) -> None:
     module = importlib.import_module(name)
@@ -23,6 +30,14 @@ def test_examples_run(name: str) -> None:
     for test in finder.find(module, name, globs=globs):
         result = runner.run(test)
         assert result.failed == 0, f"{test.name} fails: run python -m doctest to see it"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_public_functions_have_an_example(package: str) -> None:
+    module = importlib.import_module(package)
+    functions = [getattr(module, name) for name in module.__all__ if inspect.isfunction(getattr(module, name))]
+    assert functions
+    assert [function.__name__ for function in functions if ">>>" not in (inspect.getdoc(function) or "")] == []
 
 
 def test_there_are_examples() -> None:

@@ -74,6 +74,12 @@ def load(spec: str, weights: str | os.PathLike[str] | None = None) -> Loaded:
         If the name or the factory cannot be found or used, the factory's code raises, or the weights cannot be
         read or do not fit: the message names the file and the first keys that are missing, unexpected or of
         another shape.
+
+    Examples
+    --------
+    >>> loaded = camfast.models.load("subtomogram_demo")
+    >>> loaded.layer, loaded.labels[:2]
+    ('maxpool2', ('ball', 'barrel'))
     """
     if spec in BUILTINS:
         return _load_builtin(spec, BUILTINS[spec], weights)
@@ -96,7 +102,13 @@ def load(spec: str, weights: str | os.PathLike[str] | None = None) -> Loaded:
 
 
 def names() -> tuple[str, ...]:
-    """List the built-in names that `load` takes."""
+    """List the built-in names that `load` takes.
+
+    Examples
+    --------
+    >>> "squeezenet1_0" in camfast.models.names()
+    True
+    """
     return tuple(BUILTINS)
 
 

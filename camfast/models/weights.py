@@ -56,6 +56,14 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     InputError
         If the file is missing, truncated, of another kind, holds a pickled module or other code, or if a key
         of `KNOWN_METADATA` has a value of another kind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights(folder + "/net.safetensors", nn.Linear(2, 1), labels=["particle"])
+    ...     read_weights(folder + "/net.safetensors").metadata
+    {'labels': ['particle']}
     """
     path = Path(path)
     if path.is_dir():
@@ -95,6 +103,14 @@ def save_weights(path: str | os.PathLike[str], module: nn.Module, **metadata: An
     InputError
         If the name has another ending, a value cannot be JSON, or a key of `KNOWN_METADATA` has a value of
         another kind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights(folder + "/net.safetensors", nn.Linear(2, 1), voxel_angstrom=10.0)
+    ...     sorted(read_weights(folder + "/net.safetensors").state)
+    ['bias', 'weight']
     """
     path = Path(path)
     if path.suffix != ".safetensors":

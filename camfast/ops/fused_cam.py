@@ -122,6 +122,13 @@ def fused_cam_parts(
 
     The parameters are those of `fused_cam`, but ``out`` holds a tensor for each part: what `allocate` gives, or the
     `FusedCam.targets` of a larger result.
+
+    Examples
+    --------
+    >>> A, G = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4)
+    >>> parts = camfast.ops.fused_cam_parts(A, G, "respond", size=(8, 8))
+    >>> parts.grid.shape, parts.maps.shape, parts.weights.shape
+    (torch.Size([2, 4, 4]), torch.Size([2, 8, 8]), torch.Size([2, 3]))
     """
     parts: FusedCam = _op.run(
         activations, gradients, method, relu, size, upsample, sigma, gain, centres, out=out, backend=backend
@@ -147,6 +154,11 @@ def allocate(
         Number of targets; None where the gradients have no axis of targets.
     maps
         The caller's own tensor for the maps.
+
+    Examples
+    --------
+    >>> camfast.ops.allocate(torch.rand(2, 3, 4, 4), "hirescam", (8, 8), targets=5).maps.shape
+    torch.Size([2, 5, 8, 8])
     """
     check_activations(activations)
     check_method(method)

@@ -53,6 +53,12 @@ def read_volume(source: Any) -> Volume:
     InputError
         If the file is missing, of an unknown format, damaged or truncated, or not one volume of real numbers. Values
         are not read here: NaN is found when they are used.
+
+    Examples
+    --------
+    >>> volume = read_volume(np.zeros((4, 5, 6), np.float32))
+    >>> volume.shape
+    (4, 5, 6)
     """
     if isinstance(source, Volume):
         return source
@@ -110,6 +116,15 @@ def write_volumes(
     The format is that of the name's ending. ``attributes`` say how the volume came about, what matters most first: they
     are stored beside the OME-Zarr metadata; or in the MRC header's labels, as many as have room.
     `camfast.read_provenance` reads them back.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> volume = read_volume(np.ones((4, 5, 6), np.float32))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_volumes(Path(folder) / "half.mrc", [volume.data * 0.5], volume)
+    ...     read_volume(Path(folder) / "half.mrc").shape
+    (4, 5, 6)
     """
     attributes = as_json(attributes or {})
     if output_format(path, channels=channels is not None) == "zarr":

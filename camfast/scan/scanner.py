@@ -125,6 +125,14 @@ def scan(
     InputError
         If the volume is unusable (NaN, constant, wrong axes), window, stride or grid do not fit, a target does not
         exist, the output cannot be written, or an option is not available.
+
+    Examples
+    --------
+    >>> model = camfast.models.cnn2(classes=2, width=2, hidden=4, side=16).eval()
+    >>> explainer = camfast.Explainer(model, "maxpool2", "respond")
+    >>> options = {"window": (16, 16, 16), "stride": (8, 8, 8), "progress": False}
+    >>> camfast.scan(torch.randn(24, 24, 24), explainer, target=1, **options).cam.shape
+    torch.Size([24, 24, 24])
     """
     _refuse_unavailable(explainer, trunk, max_memory, client, target)
     source = read_volume(volume)

@@ -58,6 +58,11 @@ def contrast_transfer(
     -------
     ndarray
         Shape of ``frequency``.
+
+    Examples
+    --------
+    >>> contrast_transfer(np.array([0.0, 0.1]), 10.0, Microscope()).round(3)
+    array([0.   , 0.282])
     """
     volt = microscope.kilovolt * 1e3
     wavelength = np.sqrt(150.4 / (volt * (1 + volt / 1.022e6)))
@@ -82,6 +87,11 @@ def missing_wedge(size: tuple[int, int, int], tilt_degrees: float) -> NDArray[np
     -------
     ndarray
         (D, H, W // 2 + 1), bool: True where |kz| ≤ |kx|·tan(tilt), and on the line kx = kz = 0.
+
+    Examples
+    --------
+    >>> missing_wedge((8, 8, 8), 60.0).shape, missing_wedge((8, 8, 8), 90.0).all()
+    ((8, 8, 5), np.True_)
     """
     kz, _, kx = _frequencies(size)
     sampled = np.abs(kz) * np.cos(np.radians(tilt_degrees)) <= np.abs(kx) * np.sin(np.radians(tilt_degrees)) + 1e-9
@@ -129,6 +139,12 @@ def form_image(
         If the density is not 3-D or the SNR not above 0.
 
     Source: the recipe of the public scripts behind Respond-CAM's simulated subtomograms, generalised to any box.
+
+    Examples
+    --------
+    >>> density = camfast.simulate.shape("ball", 24)
+    >>> form_image(density, seed=0, snr=1.0).shape
+    (24, 24, 24)
     """
     if density.ndim != 3 or 0 in density.shape:
         raise InputError(f"a density must be (D, H, W), found {density.shape}")

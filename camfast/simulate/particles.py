@@ -38,7 +38,17 @@ class Particle:
 
 
 def write_particles(path: str | os.PathLike[str], particles: Iterable[Particle]) -> None:
-    """Write the ground truth as CSV with a header: class_index, label, z, y, x (voxels), qx, qy, qz, qw."""
+    """Write the ground truth as CSV with a header: class_index, label, z, y, x (voxels), qx, qy, qz, qw.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_particles(folder + "/truth.csv", [Particle(0, "ball", (1.0, 2.0, 3.0), (0.0, 0.0, 0.0, 1.0))])
+    ...     print((Path(folder) / "truth.csv").read_text(), end="")
+    class_index,label,z,y,x,qx,qy,qz,qw
+    0,ball,1,2,3,0,0,0,1
+    """
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["class_index", "label", "z", "y", "x", "qx", "qy", "qz", "qw"])

@@ -94,6 +94,12 @@ def shape(name: str, size: int = 27) -> NDArray[np.float32]:
     ------
     InputError
         If the name is unknown.
+
+    Examples
+    --------
+    >>> ball = shape("ball", 24)
+    >>> ball.shape, float(ball[12, 12, 12]), float(ball[0, 0, 0])
+    ((24, 24, 24), 1.0, 0.0)
     """
     if name not in SHAPES:
         raise InputError(f"unknown shape {name!r}; known are {', '.join(SHAPES)}")

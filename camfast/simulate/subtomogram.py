@@ -61,6 +61,12 @@ def subtomogram(
     ------
     InputError
         If the density cannot be used or the SNR is not above 0.
+
+    Examples
+    --------
+    >>> made = subtomogram("ring", seed=0, size=24, snr=1.0)
+    >>> made.data.shape, made.particle.label
+    ((24, 24, 24), 'ring')
     """
     generator = np.random.default_rng(seed)
     known = templates((density,) if isinstance(density, str) else {"density": density})

@@ -74,6 +74,12 @@ def tomogram(
     ------
     InputError
         If the particles do not fit, a label or a density cannot be used, or the SNR is not above 0.
+
+    Examples
+    --------
+    >>> made = tomogram((32, 48, 48), {"ball": 1, "ring": 1}, seed=0, snr=1.0)
+    >>> made.data.shape, [particle.label for particle in made.particles]
+    ((32, 48, 48), ['ball', 'ring'])
     """
     generator = np.random.default_rng(seed)
     known = templates(densities)

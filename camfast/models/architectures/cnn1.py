@@ -33,6 +33,12 @@ def cnn1(classes: int = 23, width: int = 32, hidden: int = 512, side: int = 40) 
         If ``side`` is not a positive multiple of 4.
 
     Source: Zhao et al. 2018, Respond-CAM, section 3 (defaults: 33,237,559 parameters).
+
+    Examples
+    --------
+    >>> model = camfast.models.cnn1(classes=3, width=2, hidden=8, side=16)
+    >>> model(torch.zeros(1, 1, 16, 16, 16)).shape
+    torch.Size([1, 3])
     """
     return nn.Sequential(subtomogram_layers(classes, width, hidden, side, pool=1))
 

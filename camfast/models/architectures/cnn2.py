@@ -30,6 +30,11 @@ def cnn2(classes: int = 23, width: int = 32, hidden: int = 512, side: int = 40) 
         If ``side`` is not a positive multiple of 8.
 
     Source: Zhao et al. 2018, Respond-CAM, section 3 (defaults: 4,565,559 parameters).
+
+    Examples
+    --------
+    >>> sum(parameter.numel() for parameter in camfast.models.cnn2().parameters())
+    4565559
     """
     return nn.Sequential(cnn1.subtomogram_layers(classes, width, hidden, side, pool=2))
 

@@ -42,6 +42,11 @@ def meshnet(
         If an activation or an operation of ``layers`` is unknown, or ``layers`` has no convolution.
 
     Source: Fedorov et al. 2017, End-to-end learning of brain tissue segmentation.
+
+    Examples
+    --------
+    >>> camfast.models.meshnet(channels=2, classes=3)(torch.zeros(1, 1, 8, 8, 8)).shape
+    torch.Size([1, 3, 8, 8, 8])
     """
     if layers is None:
         if activation not in _ACTIVATIONS:

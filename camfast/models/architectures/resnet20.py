@@ -66,5 +66,10 @@ def resnet20(classes: int = 10) -> ResNet20:
         (N, 64, 8, 8).
 
     Source: He et al. 2015, Deep residual learning, section 4.2 (269,722 parameters).
+
+    Examples
+    --------
+    >>> camfast.models.resnet20()(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
     """
     return ResNet20(classes)

@@ -36,6 +36,11 @@ def squeezenet1_0(classes: int = 1000) -> nn.Sequential:
         13×13 for 227×227 pixels.
 
     Source: Iandola et al. 2016, SqueezeNet.
+
+    Examples
+    --------
+    >>> camfast.models.squeezenet1_0(classes=5)(torch.zeros(1, 3, 63, 63)).shape
+    torch.Size([1, 5])
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["conv1"] = nn.Conv2d(3, 96, 7, stride=2)

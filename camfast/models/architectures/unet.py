@@ -79,6 +79,11 @@ def unet(dimensions: int = 2, channels: int = 1, classes: int = 2, width: int = 
         If ``dimensions`` is neither 2 nor 3, or another argument is below 1.
 
     Source: Ronneberger et al. 2015, U-Net (padded convolutions instead of cropped skips).
+
+    Examples
+    --------
+    >>> camfast.models.unet(dimensions=3, classes=4, width=2, depth=2)(torch.zeros(1, 1, 8, 9, 10)).shape
+    torch.Size([1, 4, 8, 9, 10])
     """
     if dimensions not in (2, 3):
         raise ValueError(f"dimensions must be 2 or 3, not {dimensions!r}")
