@@ -85,7 +85,7 @@ bench-quick: build
 	$(BIN)/python -m bench.end_to_end --quick
 
 studies-quick: build  ## every study in its short form (needs the real data, see CAMFAST_DATA)
-	set -e; for study in $(STUDIES); do echo "-- $$study"; $(BIN)/python -m studies.$$study --quick > build/$$study.txt; done
+	printf '%s\n' $(STUDIES) | OMP_NUM_THREADS=1 xargs -P 2 -I {} sh -c 'echo "-- {}"; $(BIN)/python -m studies.{} --quick > build/{}.txt'
 
 studies: build   ## every table and picture of studies/README.md, after hours of training
 	$(BIN)/python -m studies.train_subtomograms --snr inf

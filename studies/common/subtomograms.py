@@ -1,5 +1,6 @@
 """Simulated subtomograms of 23 macromolecules: rotated densities made once, imaged with the noise that is asked for."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def pool(per_class: int, *, workers: int = 2) -> Pool:
 
 
 def _make(path: Path, count: int, workers: int) -> None:
-    partial_path = path.with_suffix(".partial.npy")
+    partial_path = path.with_suffix(f".{os.getpid()}.partial")  # two studies may make it at the same time
     stored = np.lib.format.open_memmap(partial_path, "w+", np.float16, (count, SIDE, SIDE, SIDE))
     with ProcessPoolExecutor(workers) as executor:
         made = executor.map(_density, range(count), chunksize=64)
