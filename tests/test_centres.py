@@ -1,7 +1,6 @@
 """Centres of a layer's cells against where the gradient of a linear twin lies, and impulses against their maps."""
 
 import copy
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -126,7 +125,7 @@ def test_centres_are_where_the_gradient_is(name: str, rank: int) -> None:
     inputs = torch.rand(
         1, 1, *(SIDE[rank] + axis for axis in range(rank)) if "adaptive" not in name else (SIDE[rank],) * rank
     )
-    found = camfast.receptive_field_centres(model, _last(model), inputs)
+    found = camfast.receptive_field_centres(model, last(model), inputs)
     assert len(found) == rank
     for (start, step), expected in zip(found, _gradient_centres(model, inputs), strict=True):
         inside = range(len(expected) // 3, max(len(expected) - len(expected) // 3, len(expected) // 3 + 2))
@@ -134,7 +133,7 @@ def test_centres_are_where_the_gradient_is(name: str, rank: int) -> None:
             assert abs(start + cell * step - expected[cell]) < 1e-6, (cell, found)  # float64, sums of some hundred
 
 
-def _last(model: nn.Module) -> str:
+def last(model: nn.Module) -> str:
     return [name for name, _ in model.named_children()][-1] if isinstance(model, nn.Sequential) else ""
 
 
@@ -216,7 +215,7 @@ def _unpooled(x: Tensor) -> Tensor:
     return F.max_unpool2d(pooled.relu(), places, 2)
 
 
-def _assembled(x: Tensor, *firsts: int) -> Tensor:
+def assembled(x: Tensor, *firsts: int) -> Tensor:
     whole = torch.zeros(len(x), len(firsts), 12, 12)
     for channel, first in enumerate(firsts):
         whole[:, channel : channel + 1] = x[:, :, first : first + 12, first : first + 12]
@@ -227,7 +226,7 @@ def _assembled(x: Tensor, *firsts: int) -> Tensor:
     ("function", "start"),
     [
         (_unpooled, 0),
-        (lambda x: _assembled(x, 2, 2), 2),
+        (lambda x: assembled(x, 2, 2), 2),
         (lambda x: F.pixel_shuffle(F.pixel_unshuffle(F.avg_pool2d(x, 5, 1), 2), 2), 2),
         (lambda x: torch.stack([x, x * 2], 2).flatten(1, 2), 0),
         (lambda x: torch.cat(x.split([4, 8, 4], 3), 3), 0),
@@ -265,119 +264,6 @@ def test_a_layer_that_runs_again_is_followed_to_its_last_call() -> None:
     assert camfast.receptive_field_centres(nn.Sequential(shared, nn.ReLU(), shared), "0", torch.rand(1, 1, 9)) == (
         (2, 1),
     )
-
-
-def _attention(x: Tensor) -> Tensor:
-    tokens = x.flatten(2).transpose(1, 2)
-    mixed = F.scaled_dot_product_attention(tokens, tokens, tokens)
-    return mixed.transpose(1, 2).unflatten(2, x.shape[2:])
-
-
-REFUSED: dict[str, tuple[nn.Module, str]] = {
-    "pooled": (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 2, 1)), "adaptive_avg_pool2d|mean"),
-    "uneven": (nn.Sequential(nn.AdaptiveAvgPool2d(5), nn.Conv2d(1, 2, 1)), "which makes 5 of 16 cells"),
-    "dense": (nn.Sequential(nn.Flatten(), nn.Linear(256, 16), nn.Unflatten(1, (1, 4, 4))), "at addmm"),
-    "tokens": (nn.Sequential(nn.Conv2d(1, 4, 4, stride=4), nn.Flatten(2)), "as tokens"),
-    "attention": (Calls(_attention), "at bmm|attention"),
-    "assembled": (Calls(lambda x: _assembled(x, 2, 0)), r"at copy, where cells at 2 \+ 1 i meet cells at 0 \+ 1 i"),
-    "fractions": (nn.Sequential(nn.FractionalMaxPool2d(2, output_ratio=0.5)), "at fractional_max_pool2d"),
-    "turned": (Calls(lambda x: x.flip(2)), "at flip"),
-    "rolled": (Calls(lambda x: x.roll(3, 2)), "at roll"),
-    "mixed": (Calls(lambda x: x.roll(3)), "at roll"),
-    "repeated": (Calls(lambda x: x.repeat(1, 1, 2, 1)), "at repeat"),
-    "picked": (Calls(lambda x: x.index_select(3, torch.arange(4))), "at index_select"),
-    "listed": (Calls(lambda x: x[:, :, [3, 0]]), "at index"),
-    "listed twice": (Calls(lambda x: x[[0], [0]].unsqueeze(1)), "at index"),
-    "masked": (Calls(lambda x: x[x > 0.5]), "at index"),
-    "transposed": (Calls(lambda x: x.transpose(2, 3)), "no grid of the input's 2 spatial axes in their order"),
-    "no grid": (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "lose their place"),
-    "steps": (
-        Calls(lambda x, a: a(x[..., ::2, ::2]) + x[..., :6, :6], nn.Conv2d(1, 1, 3)),
-        r"at add, where cells at 2 \+ 2 i meet cells at 0 \+ 1 i",
-    ),
-    "concatenated": (
-        Calls(lambda x, a: torch.cat([a(x), x[..., :12, :12]], 1), nn.Conv2d(1, 1, 5)),
-        r"at cat, where cells at 2 \+ 1 i meet cells at 0 \+ 1 i",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_has_no_centres_says_where_they_went(name: str) -> None:
-    model, message = REFUSED[name]
-    with pytest.raises(camfast.CaptureError, match=message):
-        camfast.receptive_field_centres(model, _last(model), torch.rand(1, 1, 16, 16))
-
-
-def test_errors_say_what_was_found() -> None:
-    model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU())
-    with pytest.raises(ValueError, match="the model has no layer 'reul'"):
-        camfast.receptive_field_centres(model, "reul", torch.rand(1, 1, 8, 8))
-    with pytest.raises(TypeError, match="inputs must hold a tensor"):
-        camfast.receptive_field_centres(model, "1", torch.rand(8, 8))
-    with pytest.raises(camfast.CaptureError, match="was never reached"):
-        camfast.receptive_field_centres(Unused(), "spare", torch.rand(1, 1, 8))
-
-
-class Unused(nn.Module):
-    """A layer that doesn't run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.spare = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x
-
-
-def test_arguments_in_a_dict_or_a_tuple() -> None:
-    class Two(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv1d(1, 1, 3)
-
-        def forward(self, gain: Tensor, signal: Tensor) -> Tensor:
-            return self.conv(signal * gain)
-
-    gain, signal = torch.tensor(2.0), torch.rand(1, 1, 9)
-    assert camfast.receptive_field_centres(Two(), "conv", (gain, signal)) == ((1, 1),)
-    assert camfast.receptive_field_centres(Two(), "conv", {"signal": signal, "gain": gain}) == ((1, 1),)
-
-
-def test_the_model_and_what_a_caller_does_with_it_are_left_alone() -> None:
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace=True), nn.Conv2d(2, 1, 3))
-    before = copy.deepcopy(model.state_dict())
-    inputs = torch.rand(2, 1, 9, 9)
-    kept = inputs.clone()
-    with camfast.capture(model, "2") as captured:
-        scores = model(inputs)
-        assert camfast.receptive_field_centres(model, "1", inputs) == ((1, 1), (1, 1))
-        assert captured.map(scores.flatten(1).sum(1), size="grid").shape == (2, 7, 7)
-    assert torch.equal(inputs, kept)
-    assert all(parameter.grad is None for parameter in model.parameters())
-    assert not any(module._forward_hooks for module in model.modules())
-    model.load_state_dict(before)
-    camfast.receptive_field_centres(model, "1", inputs)
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    with torch.inference_mode():
-        assert camfast.receptive_field_centres(model, "3", inputs) == ((2, 1), (2, 1))
-
-
-def test_threads_follow_their_own_tensors() -> None:
-    model = nn.Sequential(*(nn.Conv1d(1, 1, 3, stride=2) for _ in range(4)))
-    found: dict[int, Any] = {}
-    expected = {layer: 2.0**layer * 2 - 1 for layer in range(4)}
-
-    def follow(layer: int) -> None:
-        found[layer] = [camfast.receptive_field_centres(model, str(layer), torch.rand(1, 1, 80)) for _ in range(10)]
-
-    threads = [threading.Thread(target=follow, args=(layer,)) for layer in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for layer, start in expected.items():
-        assert found[layer] == [((start, 2.0 ** (layer + 1)),)] * 10
 
 
 def _registered(rank: int, kind: str) -> nn.Sequential:
