@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from camfast._extras import require
 
@@ -20,16 +20,19 @@ class Bar:
         The title.
     shown
         Whether there is a bar at all.
+    unit
+        What is counted, in thousands and millions where there are many; None: steps.
     """
 
-    def __init__(self, total: int, what: str, *, shown: bool) -> None:
+    def __init__(self, total: int, what: str, *, shown: bool, unit: str | None = None) -> None:
         self._bar = None
         if shown:
             tqdm = require("tqdm", "scan", "a progress bar")
             interval = 0.1 if sys.stderr.isatty() else 10.0  # in a log file a lively bar is a flood
-            self._bar = tqdm.tqdm(total=total, desc=what, dynamic_ncols=True, mininterval=interval)
+            counted = {} if unit is None else {"unit": unit, "unit_scale": True}
+            self._bar = tqdm.tqdm(total=total, desc=what, dynamic_ncols=True, mininterval=interval, **counted)
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from camfast.models import Loaded, cnn1, cnn2, read_weights, save_weights
 from studies.common.paths import WORK
-from studies.common.subtomograms import SIDE, Pool, batches, pool
+from studies.common.subtomograms import SIDE, Pool, Split, batches, pool
 
 PER_CLASS = 1000
 NETWORKS = ("cnn1", "cnn2", "shallow")
@@ -93,11 +93,11 @@ def snr_of(epoch: int, epochs: int, snr: float) -> float:
     return float(snr * max(10 / snr, 1) ** max(0.0, 1 - 2 * epoch / epochs))
 
 
-def accuracy(network: nn.Module, found: Pool, split: str, snr: float) -> float:
+def accuracy(network: nn.Module, found: Pool, split: Split, snr: float) -> float:
     """Part of a split that is classified correctly, in float32."""
     correct = count = 0
     with torch.no_grad():
-        for images, classes in batches(found, found.indices(split), 64, snr):  # type: ignore[arg-type]
+        for images, classes in batches(found, found.indices(split), 64, snr):
             correct += int((network(images).argmax(1) == classes).sum())
             count += len(classes)
     return correct / count

@@ -1,12 +1,9 @@
 """How far a scan is, for the person who waits."""
 
-import sys
-from types import TracebackType
-
-from camfast._extras import require
+from camfast.progress import Bar
 
 
-class Progress:
+class Progress(Bar):
     """A bar on standard error that counts the volume's voxels while windows are done.
 
     Parameters
@@ -20,27 +17,11 @@ class Progress:
     """
 
     def __init__(self, voxels: int, windows: int, *, shown: bool) -> None:
+        super().__init__(voxels, "scan", shown=shown, unit="voxel")
         self.voxels, self.total, self.done = voxels, windows, 0
-        self.bar = None
-        if shown:
-            tqdm = require("tqdm", "scan", "a progress bar")
-            # In a log file a bar that moves every tenth of a second is a flood.
-            interval = 0.1 if sys.stderr.isatty() else 10.0
-            self.bar = tqdm.tqdm(
-                total=voxels, unit="voxel", unit_scale=True, desc="scan", dynamic_ncols=True, mininterval=interval
-            )
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.bar is not None:
-            self.bar.close()
 
     def windows(self, count: int) -> None:
         """Count so many windows as done."""
+        before = self.voxels * self.done // self.total
         self.done += count
-        if self.bar is not None:
-            self.bar.update(self.voxels * self.done // self.total - self.bar.n)
+        self.update(self.voxels * self.done // self.total - before)

@@ -74,7 +74,7 @@ class Pool:
 
 
 def pool(per_class: int, *, workers: int = 2) -> Pool:
-    """Open the pool of densities: the start of a larger one, or made where there is none, 10 ms a density and core."""
+    """Open the pool of densities: the start of a larger one, or made where there is none."""
     labels = tuple(template_paths())
     made = {int(path.stem.partition("_")[2]): path for path in WORK.glob("densities_*[0-9].npy")}
     path = next((made[size] for size in sorted(made) if size >= per_class), WORK / f"densities_{per_class}.npy")
