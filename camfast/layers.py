@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 _COMPILED = "_orig_mod"
+# what wrappers call the module inside: torch.compile, FullyShardedDataParallel, torch's checkpoint_wrapper
+_INSIDE = {_COMPILED, "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 
 def unwrap(model: Any) -> nn.Module:
@@ -97,8 +99,8 @@ def _path(model: nn.Module, name: str) -> list[nn.Module] | None:
 
 
 def without_wrappers(name: str) -> str:
-    """The dotted name that a layer has in the model as it was before ``torch.compile``."""
-    return ".".join(part for part in name.split(".") if part != _COMPILED)
+    """The dotted name that a layer has in the model as it was before it, or a part of it, was wrapped."""
+    return ".".join(part for part in name.split(".") if part not in _INSIDE)
 
 
 def is_compiled(module: nn.Module) -> bool:

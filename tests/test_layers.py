@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 import camfast
 from camfast import layers
@@ -29,6 +30,17 @@ def test_every_name_of_a_network() -> None:
         enclosing = [model.get_submodule(name.rpartition(".")[0])] if "." in name else []
         assert layers.ancestors(model, name)[-1:] == enclosing
         assert len(layers.ancestors(model, name)) == name.count(".")
+
+
+def test_wrappers_of_checkpoints_play_no_part_in_names() -> None:
+    model = _named()
+    model[0] = checkpoint_wrapper(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+    inner = model[0]._checkpoint_wrapped_module
+    for name, given in (
+        ("0", (model[0], inner, "0", "0._checkpoint_wrapped_module")),
+        ("0.1", (inner[1], "0.1", "0._checkpoint_wrapped_module.1")),
+    ):
+        assert [camfast.Explainer(model, layer).layer for layer in given] == [name] * len(given)
 
 
 def test_close_names_are_offered() -> None:
