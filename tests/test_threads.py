@@ -1,8 +1,10 @@
 """Many threads on one explainer, and on one model, get the bits that one thread gets."""
 
+import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -24,19 +26,25 @@ def _model() -> nn.Sequential:
 
 def _in_threads(jobs: list[Callable[[], Tensor]]) -> list[Tensor]:
     barrier = threading.Barrier(THREADS)
-    torch.set_num_threads(1)
     with ThreadPoolExecutor(THREADS, initializer=barrier.wait) as pool:
         return list(pool.map(lambda job: job(), jobs))
 
 
-def _equal_bits(jobs: list[Callable[[], Tensor]]) -> None:
+@contextmanager
+def _one_thread_an_operation() -> Iterator[None]:
+    """Sums that several threads share may be in another order."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        alone = [job() for job in jobs]
-        together = _in_threads(jobs)
+        yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _equal_bits(jobs: list[Callable[[], Tensor]]) -> None:
+    with _one_thread_an_operation():
+        alone = [job() for job in jobs]
+        together = _in_threads(jobs)
     assert len({tuple(map(float, maps.flatten()[:4])) for maps in alone}) > 1
     for one, other in zip(alone, together, strict=True):
         assert torch.equal(one, other)
@@ -73,6 +81,51 @@ def test_one_model_with_other_layers_targets_and_methods() -> None:
     assert not any(len(module._forward_hooks) for module in model.modules())
     assert not guards._buffers._users
     assert not guards._buffers._copied
+
+
+def test_two_hundred_calls_of_each_thread_on_shared_explainers() -> None:
+    """One model, explainers that all threads call at once, and everything that a call may differ in."""
+    model = _model().float()
+    gaussian = {"upsample": "gaussian", "sigma": (1.5, 2.5), "size": (11, 9)}
+    shared = [
+        camfast.Explainer(model, "1", "respond", relu=False, **gaussian),  # type: ignore[arg-type]
+        camfast.Explainer(model, "2", "gradcam", relu=False),  # changed in place behind it
+        camfast.Explainer(model, ["0", "4"], "layercam", fuse="mean"),
+        camfast.Explainer(model, ("1", "5"), "hirescam", relu=False, fuse="max"),
+        camfast.Explainer(model, "3", "xgradcam", relu=False, create_graph=True),
+        camfast.Explainer(model, "4", "elementwise", size="grid"),
+    ]
+    targets = ("predicted", 2, "all", [0, 3], torch.tensor([1, 4]), camfast.Unit("6.1", 5), lambda s: s[:, :2] ** 2)
+    jobs = []
+    for index in range(THREADS * 200):
+        x = images(1 + index % 2 if index % 7 != 4 else 2).float()  # two samples for two classes
+        explainer, target = shared[index % len(shared)], targets[index % len(targets)]
+
+        def job(x: Tensor = x, explainer: camfast.Explainer = explainer, target: object = target) -> Tensor:
+            maps: Tensor = explainer(x, target).maps.detach()  # type: ignore[arg-type]
+            return maps
+
+        jobs.append(job)
+    _equal_bits(jobs)
+    assert not any(len(module._forward_hooks) for module in model.modules())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
+
+
+def test_what_is_measured_on_first_use_is_measured_alike() -> None:
+    """Eight threads ask at once for σ, and for the form of the pass that an in-place operation needs."""
+    model, calibration, x = _model(), images(8), images()
+
+    def explain(model: nn.Module) -> Callable[[], Tensor]:
+        explainer = camfast.Explainer(
+            model, "2", "respond", upsample="gaussian", sigma="auto", calibration=calibration
+        )  # fmt: skip
+        return lambda: explainer(x, 1).maps
+
+    with _one_thread_an_operation():
+        alone = explain(model)()
+        for _ in range(4):
+            together = _in_threads([explain(copy.deepcopy(model))] * THREADS)
+            assert all(torch.equal(maps, alone) for maps in together)
 
 
 def test_explanations_beside_predictions_and_a_failing_thread() -> None:
