@@ -56,7 +56,7 @@ class Network:
     def target(self, scores: Tensor) -> Any:
         """What is explained: the class of the largest score in each sample, or a region of a class."""
         if self.region:
-            return camfast.Region(1, "image")
+            return camfast.Region(0, "image")  # with these weights a class whose map isn't 0
         return scores.detach().flatten(1).argmax(1)
 
 
