@@ -2,9 +2,6 @@
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import torch
@@ -13,80 +10,20 @@ from torch import Tensor, nn
 import camfast
 from tests import oracle
 from tests.capture.networks import CHANNELS, Apply, Wired, conv, head, images, sequential
+from tests.capture.untouched import Counting, busy, untouched
 
 # what is tested holds in training mode too
 pytestmark = pytest.mark.filterwarnings("ignore::camfast.errors.TrainingModeWarning")
-
-_HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-    "_forward_hooks_with_kwargs",
-)
-
-
-def _state(model: nn.Module) -> dict[str, Any]:
-    tensors = model.state_dict(keep_vars=True)
-    return {
-        "tensors": {name: (id(tensor), tensor.requires_grad, tensor.grad) for name, tensor in tensors.items()},
-        "training": [module.training for module in model.modules()],
-        "hooks": [[len(getattr(module, kind)) for kind in _HOOKS] for module in model.modules()],
-        "attributes": [sorted(vars(module)) for module in model.modules()],
-        "modes": (
-            torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"),
-            torch.is_autocast_cache_enabled(),
-        ),
-    }  # fmt: skip
-
-
-@contextmanager
-def _untouched(model: nn.Module) -> Iterator[None]:
-    before, bits = _state(model), {name: value.clone() for name, value in model.state_dict().items()}
-    versions = {name: value._version for name, value in model.state_dict().items()}
-    yield
-    assert _state(model) == before
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, bits[name]), name
-        assert value._version == versions[name], f"{name} was written to, which breaks graphs that hold it"
-
-
-class _Counting(nn.Module):
-    """Buffers changed in place, assigned anew and shared, in evaluation too."""
-
-    def __init__(self, shared: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("calls", torch.zeros(()))
-        self.register_buffer("scale", torch.full((CHANNELS, 1, 1), 2.0))
-        self.register_buffer("shared", shared)
-        self.register_buffer("table", torch.zeros(1), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        self.scale = self.scale * 0.5
-        self.shared.mul_(3)
-        self.table = torch.arange(x.shape[-1])
-        return x * self.scale * self.shared.clone()
-
-
-def _busy() -> nn.Sequential:
-    shared = torch.ones(1)
-    model = sequential(
-        nn.BatchNorm2d(CHANNELS), nn.Dropout(0.5), _Counting(shared), _Counting(shared),
-        nn.utils.parametrizations.spectral_norm(nn.Conv2d(CHANNELS, CHANNELS, 1)), nn.ReLU(inplace=True),
-    )  # fmt: skip
-    model[5].shared = model[4].shared  # .double() has made two of one
-    return model
 
 
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("options", [{}, {"create_graph": True}])
 @pytest.mark.parametrize("target", ["predicted", "all"])
 def test_after_an_explanation(train: bool, options: dict[str, bool], target: str) -> None:
-    model = _busy().train(train).requires_grad_(True)
+    model = busy().train(train).requires_grad_(True)
     model[0].bias.requires_grad_(False)
     x = images()
-    with _untouched(model):
+    with untouched(model):
         for layer in ("1", "0", ["2", "4", "1"]):
             camfast.Explainer(model, layer, **options)(x, target)
     assert x.grad is None
@@ -94,14 +31,14 @@ def test_after_an_explanation(train: bool, options: dict[str, bool], target: str
 
 
 def test_shared_buffers_stay_shared_within_the_run() -> None:
-    model, x = _busy().eval(), images()
+    model, x = busy().eval(), images()
     assert oracle.relative_error(
         camfast.cam(model, x, "1", 1, relu=False, size="grid"), oracle.grid(model, x, "1", 1)
     ) < 1e-12  # fmt: skip
 
 
 def test_a_cache_that_the_model_makes_anew_is_left_to_it() -> None:
-    model, x = sequential(_Counting(torch.ones(1))).eval(), images()
+    model, x = sequential(Counting(torch.ones(1))).eval(), images()
     camfast.cam(model, x, "1")
     assert model[2].table.shape == (8,)  # what else the module remembers about its table would not fit the old one
 
@@ -121,40 +58,8 @@ def test_dropout_is_drawn_once() -> None:
     assert oracle.relative_error(found, oracle.grid(model, x, "1", 1)) < 1e-12
 
 
-class _FailureError(Exception):
-    pass
-
-
-def _fail(*args: Any) -> Any:
-    raise _FailureError
-
-
-@pytest.mark.parametrize("train", [True, False])
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
-@pytest.mark.parametrize("where", ["forward", "target", "output", "reshape", "hook"])
-def test_after_an_exception(where: str, mode: Callable[[], object], train: bool) -> None:
-    model = _busy().train(train)
-    target: Any = _fail if where == "target" else 1
-    options = {where: _fail} if where in ("output", "reshape") else {}
-    if where == "forward":
-        model.insert(7, Apply(_fail))
-    if where == "hook":
-        model[6].register_forward_hook(_fail)
-    with mode(), _untouched(model):  # type: ignore[attr-defined]
-        for layer in ("1", ["2", "1"]):
-            with pytest.raises(_FailureError):
-                camfast.Explainer(model, layer, **options)(images(), target)
-
-
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
-def test_after_an_exception_in_the_callers_own_step(mode: Callable[[], object]) -> None:
-    model = sequential(Apply(_fail))
-    with mode(), _untouched(model), pytest.raises(_FailureError), camfast.capture(model, "1"):  # type: ignore[attr-defined]
-        model(images())
-
-
 def test_the_callers_graphs_stay_usable() -> None:
-    model = sequential(nn.BatchNorm2d(CHANNELS), _Counting(torch.ones(1)).requires_grad_(False)).train()
+    model = sequential(nn.BatchNorm2d(CHANNELS), Counting(torch.ones(1)).requires_grad_(False)).train()
     model[3].forward = lambda x: x * model[3].scale  # keeps a buffer for its backward
     x = images()
     loss = model(x).square().sum()
@@ -180,7 +85,7 @@ def test_a_layer_with_buffers_in_the_head() -> None:
 def test_frozen_models() -> None:
     model, x = sequential(nn.BatchNorm2d(CHANNELS)).eval().requires_grad_(False), images()
     expected = oracle.grid(model, x, "1", 1)
-    with _untouched(model):
+    with untouched(model):
         assert oracle.relative_error(camfast.cam(model, x, "1", 1, relu=False, size="grid"), expected) < 1e-12
 
 
@@ -210,7 +115,7 @@ def test_under_autocast(decorated: bool) -> None:
     twin = Wired(model.wiring).float()
     twin.load_state_dict(model.state_dict())
     x = images().float()
-    with torch.autocast("cpu", dtype=torch.bfloat16), _untouched(model):
+    with torch.autocast("cpu", dtype=torch.bfloat16), untouched(model):
         found = camfast.cam(model, x, "layer", 1, relu=False, size="grid")
         gradients = torch.autograd.grad(model(x).float().sum(), list(model.parameters()))
     assert found.dtype == torch.float32
@@ -277,16 +182,16 @@ def test_statistics_of_a_scripted_part(train: bool) -> None:
     norm = nn.BatchNorm2d(CHANNELS).double().train(train)
     twin, x = sequential(norm).train(train), images()
     model = nn.Sequential(twin[0], twin[1], torch.jit.script(norm), twin[3])
-    with _untouched(model):
+    with untouched(model):
         found = camfast.cam(model, x, "1", 1, relu=False, size="grid")
     assert oracle.relative_error(found, oracle.grid(twin, x, "1", 1)) < 1e-12
 
 
 def test_by_maps_without_a_graph_and_by_units() -> None:
-    model = sequential(nn.BatchNorm2d(CHANNELS), _Counting(torch.ones(CHANNELS, 1, 1)), nn.ReLU(inplace=True)).train()
+    model = sequential(nn.BatchNorm2d(CHANNELS), Counting(torch.ones(CHANNELS, 1, 1)), nn.ReLU(inplace=True)).train()
     x = images(3)
     unit = camfast.Unit("5.1", 3)
-    with _untouched(model):
+    with untouched(model):
         for method, target in (
             ("eigencam", "all"),
             ("eigencam", unit),
@@ -299,5 +204,5 @@ def test_by_maps_without_a_graph_and_by_units() -> None:
         with pytest.raises(ValueError, match="out of range"):
             camfast.cam(model, x, "1", camfast.Unit("5.1", 8))
     pooled = nn.Sequential(*model[:3], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(CHANNELS, 5)).double()
-    with _untouched(pooled):
+    with untouched(pooled):
         camfast.cam(pooled, x, "2", "all", method="cam")
