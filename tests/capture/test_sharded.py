@@ -1,4 +1,4 @@
-"""Models whose parameters are sharded: FullyShardedDataParallel and `fully_shard`, in a group of one process.
+"""Models of several processes: FullyShardedDataParallel, `fully_shard`, DistributedDataParallel; in a group of one.
 
 A group of one is enough for what sharding does to an explanation: parameters that are there only while a block runs
 (``fully_shard``, which puts them away behind it), flattened ones, hooks on what a block returns, other names.
@@ -75,7 +75,8 @@ def _sharded(model: nn.Sequential) -> nn.Module:
     return model
 
 
-WAYS: list[Callable[[nn.Sequential], nn.Module]] = [_flat, _original, _nested, _sharded]
+SHARDED: list[Callable[[nn.Sequential], nn.Module]] = [_flat, _original, _nested, _sharded]
+WAYS = [*SHARDED, nn.parallel.DistributedDataParallel]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -106,7 +107,7 @@ def test_every_depth(way: Callable[..., nn.Module], layer: str | list[str]) -> N
         assert oracle.relative_error(maps, oracle.grid(plain, x, name, 1, "hirescam")) < 1e-12, name
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SHARDED)
 def test_layers_are_called_as_in_the_plain_model(way: Callable[..., nn.Module]) -> None:
     model = way(_network())
     for name, module in model.named_modules():
@@ -129,7 +130,7 @@ def _fail_in_backward(scores: Tensor) -> Tensor:
 
 # In a group of one torch loses the parameters of FullyShardedDataParallel(use_orig_params=True) to any gradient that
 # stops at an activation, camfast's or not: `_original` isn't here.
-@pytest.mark.parametrize("way", [_flat, _nested, _sharded])
+@pytest.mark.parametrize("way", [way for way in WAYS if way is not _original])
 def test_a_training_step_after_explanations_and_failures_is_the_plain_models(way: Callable[..., nn.Module]) -> None:
     plain = _network().train()
     model, twin, x = way(copy.deepcopy(plain)), copy.deepcopy(plain), images()
