@@ -1,7 +1,7 @@
 """Who is compared on a network: the plain forward pass, camfast at two jobs, and the peers; and who is right."""
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ CAMFAST = "camfast"
 GRADCAM, RESPOND, FROZEN = "gradcam, Gaussian", "respond, Gaussian", "frozen, Gaussian"
 GAUSSIAN = (GRADCAM, RESPOND, FROZEN)
 OURS = (CAMFAST, *GAUSSIAN)
+
+# Takes a contender's name and what it returned, and raises where that is wrong.
+Check = Callable[[str, Any], None]
 
 # Of the largest value of a map. Float32: convolutions and sums are added up in other orders, which is 1e-6 to 1e-5; a
 # wrong layer, class or upsampling is off by more than 1e-2. bfloat16 holds 3 digits, and peers add up channels in it.
@@ -71,16 +74,33 @@ def contender(name: str, job: Job, sigma: float, peers: Iterable[Peer] = PEERS) 
 
 def contenders(job: Job, sigma: float, peers: Iterable[Peer] = PEERS) -> tuple[dict[str, Maps], dict[str, CannotError]]:
     """Everybody who can, the forward pass first; and why the others can't."""
+    ours = OURS if len(job.inputs) == 1 else (CAMFAST, GRADCAM, RESPOND)  # a frozen form is for single inputs
+    names = (FORWARD, *ours, *(peer.name for peer in peers))
+    return _who_can({name: functools.partial(contender, name, job, sigma, peers) for name in names})
+
+
+def of_all_classes(job: Job, peers: Iterable[Peer] = PEERS) -> tuple[dict[str, Maps], dict[str, CannotError]]:
+    """Like `contenders`, for maps (N, T, *S_in) of all classes: camfast's from one pass, a peer's as well as it can."""
+    explainer, classes = _explainer(CAMFAST, job), range(forward(job.model, job.inputs).shape[1])
+    ways: dict[str, Callable[[], Maps]] = {
+        FORWARD: lambda: functools.partial(forward, job.model, job.inputs),
+        CAMFAST: lambda: lambda: explainer(job.inputs, "all").maps,
+        **{peer.name: functools.partial(peer.maps_of, job, classes) for peer in peers},
+    }
+    return _who_can(ways)
+
+
+def _who_can(ways: Mapping[str, Callable[[], Maps]]) -> tuple[dict[str, Maps], dict[str, CannotError]]:
     able, unable = {}, {}
-    for name in (FORWARD, *OURS, *(peer.name for peer in peers)):
+    for name, prepare in ways.items():
         try:
-            able[name] = contender(name, job, sigma, peers)
+            able[name] = prepare()
         except CannotError as error:
             unable[name] = error
     return able, unable
 
 
-def check(job: Job, sigma: float, peers: Iterable[Peer] = PEERS) -> Callable[[str, Any], None]:
+def check(job: Job, sigma: float, peers: Iterable[Peer] = PEERS) -> Check:
     """Make a function that refuses wrong maps.
 
     Those of camfast are held against its reference in torch, and those of a peer against what the peer makes of
@@ -91,29 +111,40 @@ def check(job: Job, sigma: float, peers: Iterable[Peer] = PEERS) -> Callable[[st
     AssertionError
         If there is nothing to compare: every map is 0.
     """
-    reference = camfast.Explainer(job.model, job.layer, backend="torch")(job.inputs, job.target)
+    reference = _explainer(CAMFAST, job, backend="torch")(job.inputs, job.target)
     assert not bool(reference.empty.all()), "every map is 0: explain another class or region"
-    scores = forward(job.model, job.inputs)
     shown = {peer.name: peer.shown for peer in peers}
 
     def expected(name: str) -> Tensor:
-        if name == FORWARD:
-            return scores
-        if name == CAMFAST:
-            return reference.maps  # type: ignore[no-any-return]
         if name in GAUSSIAN:
-            explainer = _explainer(name, job, sigma, backend="torch")
-            return explainer(job.inputs, job.target).maps  # type: ignore[no-any-return]
-        return shown[name](reference.grid, job.size)
+            maps: Tensor = _explainer(name, job, sigma, backend="torch")(job.inputs, job.target).maps
+            return maps
+        known = {FORWARD: reference.scores, CAMFAST: reference.maps}
+        return known[name] if name in known else shown[name](reference.grid, job.size)
 
-    def verify(name: str, found: Any) -> None:
-        wanted = expected(name)
-        assert found.shape == wanted.shape, f"{name}: {tuple(found.shape)} instead of {tuple(wanted.shape)}"
-        error = (found.double() - wanted.to(found.device).double()).abs().max() / wanted.double().abs().max()
-        limit = TOLERANCE[job.inputs.dtype]
-        assert float(error) <= limit, f"{name}: a map is off by {float(error):.2g} of its peak, more than {limit:g}"
+    return functools.partial(_agree, expected, TOLERANCE[job.inputs.dtype])
 
-    return verify
+
+def check_all_classes(job: Job, peers: Iterable[Peer] = PEERS) -> Check:
+    """Like `check`, for the maps of all classes."""
+    reference = _explainer(CAMFAST, job, backend="torch")(job.inputs, "all")
+    shown = {peer.name: peer.shown for peer in peers}
+
+    def expected(name: str) -> Tensor:
+        known = {FORWARD: reference.scores, CAMFAST: reference.maps}
+        if name in known:
+            return known[name]
+        return torch.stack([shown[name](grid, job.size) for grid in reference.grid.unbind(1)], dim=1)
+
+    return functools.partial(_agree, expected, TOLERANCE[job.inputs.dtype])
+
+
+def _agree(expected: Callable[[str], Tensor], limit: float, name: str, found: Any) -> None:
+    """Raise where what somebody found is off by more than a limit, as a part of the largest value."""
+    wanted = expected(name).double()
+    assert found.shape == wanted.shape, f"{name}: {tuple(found.shape)} instead of {tuple(wanted.shape)}"
+    error = float((found.to(wanted) - wanted).abs().max() / wanted.abs().max())
+    assert error <= limit, f"{name}: off by {error:.2g} of the largest value, more than {limit:g}"
 
 
 def forward(model: nn.Module, inputs: Tensor) -> Tensor:
@@ -123,7 +154,7 @@ def forward(model: nn.Module, inputs: Tensor) -> Tensor:
     return scores
 
 
-def _explainer(name: str, job: Job, sigma: float, backend: str | None = None) -> camfast.Explainer:
+def _explainer(name: str, job: Job, sigma: float | None = None, backend: str | None = None) -> camfast.Explainer:
     method = "respond" if name == RESPOND else "gradcam"
     gaussian: dict[str, Any] = {"upsample": "gaussian", "sigma": sigma} if name in GAUSSIAN else {}
     return camfast.Explainer(job.model, job.layer, method, backend=backend, **gaussian)
@@ -132,8 +163,6 @@ def _explainer(name: str, job: Job, sigma: float, backend: str | None = None) ->
 def _ours(name: str, job: Job, sigma: float) -> Maps:
     explain: Any = _explainer(name, job, sigma)
     if name == FROZEN:
-        if len(job.inputs) > 1:
-            raise CannotError("the frozen form is measured where it matters, on single inputs")
         explain = _freeze(explain, job)
     return lambda: explain(job.inputs, job.target).maps
 

@@ -85,6 +85,13 @@ def call_in_a_row(contender: Contender, calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
+def call_once(contender: Contender, calls: int) -> float:  # noqa: ARG001
+    """Seconds of one call, of contenders that take so long that no other has to warm them."""
+    start = time.perf_counter()
+    contender()
+    return time.perf_counter() - start
+
+
 def compare(
     contenders: Mapping[str, Contender],
     *,
@@ -107,13 +114,15 @@ def compare(
     rounds
         The fewest and the most rounds, whatever they take.
     block
-        Seconds for which each contender runs in a round, in as many calls as that takes, one at least.
+        Seconds for which each contender runs in a round, in as many calls as that takes, one at least; 0: one call.
     stopwatch
         What times them.
     """
     for name, contender in contenders.items():
         check(name, contender())
-    calls = {name: max(1, math.ceil(block / _duration(contender, stopwatch))) for name, contender in contenders.items()}
+    calls = dict.fromkeys(contenders, 1)
+    if block:
+        calls = {name: max(1, math.ceil(block / _duration(run, stopwatch))) for name, run in contenders.items()}
     first = next(iter(contenders))
     entries = [*((name, name) for name in contenders), (_CONTROL, first)]
     seen: dict[str, list[float]] = {entry: [] for entry, _ in entries}

@@ -1,0 +1,118 @@
+"""camfast beside its peers on real networks, interleaved: ``python -m bench.compare``.
+
+Every map is checked before anything is timed. Times are ratios to the plain forward pass, taken in turns in one
+process, with the allocator as everybody has it; peak memory is that of a process of its own for each contender; all
+classes of one input are explained from one pass by whoever can.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from bench import compare_tables as tables
+from bench.compare_findings import ALL_CLASSES, MEMORY_BATCH, Findings, classes_of, memory_of, times_of
+from bench.contenders import CELLS, Cell
+from bench.networks import named
+from bench.peers import HOW_TO_INSTALL, PEERS
+from bench.report import README, ROOT, Circumstances
+
+# The short form: cells, and peers for what takes seconds a call or a process.
+QUICK = (("CNN-1", 1), ("ResNet-20", 64))
+QUICK_PEERS = tuple(peer for peer in PEERS if peer.name == "torchcam")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.compare", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two networks, shortly")
+    parser.add_argument("--networks", metavar="NAME", nargs="+", help="these only, such as resnet50")
+    parser.add_argument("--seconds", type=float, default=25.0, help="about how long each line is measured")
+    parser.add_argument("--patience", type=float, default=0.0, help="minutes for lines to be repeated in quieter times")
+    parser.add_argument("--write", action="store_true", help="put the tables into bench/README.md and README.md")
+    parser.add_argument("--json", type=Path, help="write every time that was taken to this file")
+    options = parser.parse_args()
+    if options.write and (options.quick or options.networks):
+        parser.error("--write is for the full measurement: leave out --quick and --networks")
+    try:
+        cells = chosen(options.networks, quick=options.quick)
+    except ValueError as error:
+        parser.error(str(error))
+    for peer in PEERS:
+        if peer.version is None:
+            print(f"{peer.name} is not installed and left out: {HOW_TO_INSTALL}", file=sys.stderr)
+    findings = Findings(_command(options), Circumstances.now())
+    measure(findings, cells, options.seconds, 60 * options.patience, quick=options.quick, path=options.json)
+    for report in tables.reports(findings):
+        print(report.markdown(), end="\n\n")
+        if options.write:
+            report.write_into(README)
+    if options.write:
+        tables.short(findings).write_into(ROOT / "README.md")
+
+
+def chosen(names: list[str] | None, *, quick: bool = False) -> tuple[Cell, ...]:
+    """The cells of the networks that are named, or of the short form, or all.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network.
+    """
+    networks = [named(name) for name in names or ()]
+    if networks:
+        return tuple(cell for cell in CELLS if cell.network in networks)
+    return tuple(cell for cell in CELLS if not quick or (cell.network.name, cell.batch) in QUICK)
+
+
+def measure(
+    findings: Findings,
+    cells: tuple[Cell, ...],
+    seconds: float,
+    patience: float,
+    *,
+    quick: bool = False,
+    path: Path | None = None,
+) -> None:
+    """Measure cell by cell; what there is so far is kept in a file, if one is named."""
+    deadline = time.monotonic() + patience
+    for cell in cells:
+        rounds = (3, 5) if quick else (7, 41)
+        findings.times[cell] = found = times_of(cell, 1.0 if quick else seconds, deadline, rounds=rounds)
+        _say(tables.time_row(cell, found))
+        if cell.batch >= MEMORY_BATCH:
+            peaks = memory_of(cell, QUICK_PEERS, processes={}) if quick else memory_of(cell)
+            findings.memory[cell] = peaks
+            _say(tables.memory_row(cell, peaks))
+        _keep(findings, path)
+    if ALL_CLASSES in cells:
+        few = {"peers": QUICK_PEERS, "rounds": (3, 3)} if quick else {}
+        findings.classes = classes_of(ALL_CLASSES, seconds, deadline, **few)  # type: ignore[arg-type]
+        _keep(findings, path)
+
+
+def _keep(findings: Findings, path: Path | None) -> None:
+    if path is not None:
+        path.write_text(json.dumps(findings.content(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _say(row: tuple[str, ...]) -> None:
+    print(*row, sep="  ", file=sys.stderr, flush=True)
+
+
+def _command(options: argparse.Namespace) -> str:
+    """What measures the same again."""
+    parts = ["python -m bench.compare"]
+    if options.quick:
+        parts.append("--quick")
+    if options.networks:
+        parts.append(f"--networks {' '.join(options.networks)}")
+    if options.seconds != 25.0:
+        parts.append(f"--seconds {options.seconds:g}")
+    if options.patience:
+        parts.append(f"--patience {options.patience:g}")
+    return " ".join(parts)
+
+
+if __name__ == "__main__":
+    main()

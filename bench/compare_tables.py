@@ -1,0 +1,126 @@
+"""How what `bench.compare` found is shown: the tables of bench/README.md, and the short one of the README."""
+
+from collections.abc import Mapping
+
+from bench import compare_targets
+from bench.compare_findings import Findings, Times, versions
+from bench.contenders import CAMFAST, FORWARD, FROZEN, GRADCAM, RESPOND, Cell
+from bench.jobs import CannotError
+from bench.peak_memory import MIB, Peak
+from bench.peers import HOW_TO_INSTALL, PEERS
+from bench.report import Report
+from bench.targets import DOUBTFUL, KEPT, MISSED, UNMEASURED
+from bench.timing import milliseconds, times, trust
+
+_PEERS = tuple(peer.name for peer in PEERS)
+TIME_COLUMNS = ("network", "batch", "forward ms", CAMFAST, *_PEERS, GRADCAM, RESPOND, FROZEN, "A/A", "others")
+MEMORY_COLUMNS = ("network", "batch", "forward MiB", CAMFAST, RESPOND, *_PEERS)
+CLASS_COLUMNS = ("who", "ms", "÷ forward")
+SHORT_COLUMNS = ("network", "batch", "forward ms", CAMFAST, *_PEERS)
+
+
+def time_row(cell: Cell, found: Times) -> tuple[str, ...]:
+    """A line of ratios to the forward pass; the fastest of those that do the same job is bold."""
+    compared, unable = found.compared, found.unable
+    same_job = {name: compared.timings[name].median for name in (CAMFAST, *_PEERS) if name in compared.timings}
+    fastest = min(same_job, key=lambda name: same_job[name])
+
+    def ratio(name: str) -> str:
+        if name not in compared.timings:
+            return _absent(name, unable)
+        text = times(compared, name, FORWARD)
+        return f"**{text}**" if name == fastest else text
+
+    return (
+        cell.name,
+        str(cell.batch),
+        milliseconds(compared.timings[FORWARD]),
+        *(ratio(name) for name in (CAMFAST, *_PEERS, GRADCAM, RESPOND, FROZEN)),
+        *trust(compared),
+    )
+
+
+def memory_row(cell: Cell, peaks: Mapping[str, Peak]) -> tuple[str, ...]:
+    """A line of peaks in MiB with their ratios to the forward pass's."""
+
+    def peak(name: str) -> str:
+        if name not in peaks:
+            return _absent(name, {})
+        return f"{_mib(peaks[name])} ({peaks[name].above / peaks[FORWARD].above:.2f})"
+
+    return cell.name, str(cell.batch), _mib(peaks[FORWARD]), *(peak(name) for name in (CAMFAST, RESPOND, *_PEERS))
+
+
+def class_rows(found: Times) -> list[tuple[str, ...]]:
+    """A line for each who explains all classes."""
+    rows = []
+    for name in (FORWARD, CAMFAST, *_PEERS):
+        if name in found.compared.timings:
+            ratio = "1" if name == FORWARD else times(found.compared, name, FORWARD)
+            rows.append((name, milliseconds(found.compared.timings[name]), ratio))
+        else:
+            rows.append((name, "–", _absent(name, found.unable)))
+    return rows
+
+
+def short_row(cell: Cell, found: Times) -> tuple[str, ...]:
+    """A line for the README: medians."""
+    compared, mark = found.compared, "" if found.compared.conclusive else " ?"
+    cells = [
+        f"{compared.ratio(name, FORWARD).median:.2f}{mark}" if name in compared.timings else _absent(name, found.unable)
+        for name in (CAMFAST, *_PEERS)
+    ]
+    return cell.name, str(cell.batch), milliseconds(compared.timings[FORWARD]), *cells
+
+
+def reports(findings: Findings) -> list[Report]:
+    """The tables of bench/README.md."""
+    judgements = findings.judgements()
+    rows = {
+        "compare": (TIME_COLUMNS, [time_row(cell, found) for cell, found in findings.times.items()], _peers()),
+        "compare memory": (
+            MEMORY_COLUMNS, [memory_row(cell, peaks) for cell, peaks in findings.memory.items()], "",
+        ),
+        "compare classes": (CLASS_COLUMNS, [] if findings.classes is None else class_rows(findings.classes), ""),
+        "compare targets": (compare_targets.COLUMNS, [each.cells() for each in judgements], _summary(judgements)),
+    }  # fmt: skip
+    return [
+        Report(name, findings.command, findings.circumstances, columns, tuple(lines), summary=summary)
+        for name, (columns, lines, summary) in rows.items()
+        if lines
+    ]
+
+
+def short(findings: Findings) -> Report:
+    """One line a network, at its largest batch."""
+    largest = {cell.network.name: cell for cell in sorted(findings.times, key=lambda cell: cell.batch)}
+    cells = [cell for cell in findings.times if largest[cell.network.name] == cell]
+    rows = tuple(short_row(cell, findings.times[cell]) for cell in cells)
+    return Report("compare", findings.command, findings.circumstances, SHORT_COLUMNS, rows, summary=_peers())
+
+
+def _absent(name: str, unable: Mapping[str, CannotError]) -> str:
+    if name in unable:
+        return unable[name].cell
+    return "not installed" if name in _PEERS and versions()[name] is None else "–"
+
+
+def _peers() -> str:
+    """Who was compared, and how to get who wasn't."""
+    known = versions()
+    text = ", ".join(f"{name} {version}" for name, version in known.items() if version is not None)
+    missing = [name for name, version in known.items() if version is None]
+    said = f"Peers: {text or 'none'}."
+    return f"{said} Not installed: {', '.join(missing)} (`{HOW_TO_INSTALL}`)." if missing else said
+
+
+def _summary(judgements: list[compare_targets.Judgement]) -> str:
+    verdicts = [judgement.verdict for judgement in judgements]
+    return (
+        f"{verdicts.count(KEPT)} of {len(verdicts)} targets reached, {verdicts.count(MISSED)} missed, "
+        f"{verdicts.count(DOUBTFUL)} inconclusive, {verdicts.count(UNMEASURED)} not measured."
+    )
+
+
+def _mib(peak: Peak) -> str:
+    return f"{'' if peak.exact else '≤ '}{peak.above / MIB:.0f}"
