@@ -1,12 +1,17 @@
 """Gradients of many scalars with respect to the activations: batched where the head is dense, else one by one."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils.checkpoint import CheckpointError
 
+from camfast import head_chain
 from camfast.errors import CaptureError
+from camfast.head_chain import ClassRows
 
 _CHUNK_BYTES = 256 * 2**20
 _REENTRANT_HELP = (
@@ -25,6 +30,7 @@ def target_gradients(
     values: Tensor,
     activations: Sequence[Tensor],
     *,
+    rows: ClassRows | None = None,
     retain_graph: bool = False,
     create_graph: bool = False,
     unused: str | None = None,
@@ -37,6 +43,8 @@ def target_gradients(
         y, (N, T): one scalar for each sample and target, no sample's depending on another sample.
     activations
         Tensors of the graph, (N, ...).
+    rows
+        The values' gradients at the last linear layer, where they are known; the rest is differentiated from there.
     retain_graph
         Whether the graph is kept for the caller's own use.
     create_graph
@@ -55,13 +63,14 @@ def target_gradients(
         If an activation has no part in the values, or the graph can't be differentiated by torch.autograd.grad.
     """
     targets = values.shape[1]
-    chunk = _chunk(values, activations)
+    source = Source(values, rows)
+    chunk = _chunk(source, activations)
     start = 0
     while start < targets:
         part = slice(start, min(start + chunk, targets))
         keep = retain_graph or create_graph or part.stop < targets
         try:
-            gradients = _differentiate(values, activations, part, keep, create_graph, unused or _UNUSED)
+            gradients = _differentiate(source, activations, part, keep, create_graph, unused or _UNUSED)
         except CaptureError:
             raise
         except RuntimeError as error:
@@ -76,19 +85,25 @@ def target_gradients(
 
 
 def _differentiate(
-    values: Tensor, activations: Sequence[Tensor], part: slice, keep: bool, create_graph: bool, unused: str
+    source: "Source", activations: Sequence[Tensor], part: slice, keep: bool, create_graph: bool, unused: str
 ) -> list[Tensor]:
     if part.stop - part.start == 1:
-        found = torch.autograd.grad(
-            values[:, part.start].sum(), activations, retain_graph=keep, create_graph=create_graph, allow_unused=True
-        )
+        if source.rows is not None:
+            row = source.rows.of(part)[0]
+            found = head_chain.differentiate(row, source.rows.linear.before, activations, keep=keep)
+        else:
+            total = source.values[:, part.start].sum()
+            found = torch.autograd.grad(
+                total, activations, retain_graph=keep, create_graph=create_graph, allow_unused=True
+            )
         return [gradient.unsqueeze(0) for gradient in _all_used(found, unused)]
-    one_hot = values.new_zeros(part.stop - part.start, *values.shape)
-    one_hot.diagonal(offset=part.start, dim1=0, dim2=2).fill_(1)
+    start, cotangents = source.batched(part)
+    if len(activations) == 1 and start == get_gradient_edge(activations[0]):
+        return [cotangents]
     found = torch.autograd.grad(
-        values,
+        start,
         activations,
-        one_hot,
+        cotangents,
         retain_graph=True,  # a failure in the middle falls back to single targets
         create_graph=create_graph,
         allow_unused=True,
@@ -97,25 +112,47 @@ def _differentiate(
     return _all_used(found, unused)
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where differentiation starts: at the values, or where their gradients are known."""
+
+    values: Tensor
+    rows: ClassRows | None
+
+    @property
+    def edge(self) -> GradientEdge:
+        """Where the graph is entered."""
+        return get_gradient_edge(self.values) if self.rows is None else self.rows.linear.before
+
+    def batched(self, part: slice) -> tuple[GradientEdge, Tensor]:
+        """The edge, and what comes to it for each of some targets."""
+        if self.rows is not None:
+            return self.edge, self.rows.of(part)
+        one_hot = self.values.new_zeros(part.stop - part.start, *self.values.shape)
+        one_hot.diagonal(offset=part.start, dim1=0, dim2=2).fill_(1)
+        return self.edge, one_hot
+
+
 def _all_used(found: Sequence[Tensor | None], unused: str) -> list[Tensor]:
     if any(gradient is None for gradient in found):
         raise CaptureError(unused)
     return [gradient for gradient in found if gradient is not None]
 
 
-def _chunk(values: Tensor, activations: Sequence[Tensor]) -> int:
+def _chunk(source: Source, activations: Sequence[Tensor]) -> int:
     """How many targets go through the head at once."""
-    targets = values.shape[1]
-    if targets == 1 or _has_convolution(values, activations):
+    targets = source.values.shape[1]
+    if targets == 1 or _has_convolution(source.edge, activations):
         return 1
     size = sum(activation.numel() * activation.element_size() for activation in activations)
     return max(1, min(targets, _CHUNK_BYTES // max(size, 1)))
 
 
-def _has_convolution(values: Tensor, activations: Sequence[Tensor]) -> bool:
-    """Whether a convolution lies between the activations and the values, where batching gradients was slower."""
+def _has_convolution(start: GradientEdge, activations: Sequence[Tensor]) -> bool:
+    """Whether a convolution lies between the activations and an edge, where batching gradients was slower."""
     stops = {activation.grad_fn for activation in activations} - {None}
-    pending, seen = [values.grad_fn], set()
+    pending: list[Any] = [start.node]
+    seen = set()
     while pending:
         node = pending.pop()
         if node is None or node in seen or node in stops:

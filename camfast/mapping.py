@@ -9,6 +9,7 @@ from torch import Tensor
 from camfast import ops
 from camfast.components import first_component
 from camfast.gradients import target_gradients
+from camfast.head_chain import ClassRows, class_rows
 from camfast.methods import COMPONENTS
 from camfast.ops import FusedCam
 from camfast.ops.checks import check_out
@@ -159,9 +160,11 @@ def by_gradients(
     targets = selection.values.shape[1] if many else None
     whole = [None if create_graph else task.recipe.allocate(task.A, task.size, targets, out) for task in tasks]
     pieces: list[list[FusedCam]] = [[] for _ in tasks]
+    activations = [task.activation for task in tasks]
     gradients = target_gradients(
         selection.values,
-        [task.activation for task in tasks],
+        activations,
+        rows=None if create_graph else _class_rows(selection, activations, retain_graph),
         retain_graph=retain_graph or create_graph,
         create_graph=create_graph,
         unused=_unused(tasks, selection),
@@ -173,6 +176,13 @@ def by_gradients(
             found.append(task.recipe.of_gradients(task.A, G if many else G[0], task.size, into))
     parts = [_joined(found) if target is None else target for found, target in zip(pieces, whole, strict=True)]
     return {task.name: part for task, part in zip(tasks, parts, strict=True)}
+
+
+def _class_rows(selection: Selection, activations: Sequence[Tensor], retain_graph: bool) -> ClassRows | None:
+    if selection.scores is None:
+        return None
+    classes = selection.targets if selection.many else selection.targets[:, None]
+    return class_rows(selection.scores, classes, activations, keep=retain_graph or selection.values.shape[1] > 1)
 
 
 def _reshaped(task: Task, gradient: Tensor, options: CaptureOptions) -> Tensor:

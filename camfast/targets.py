@@ -78,11 +78,14 @@ class Selection:
         What was chosen: classes (N,) or (N, T), regions, units, or the caller's function.
     many : bool
         Whether results have an axis of targets.
+    scores : Tensor or None
+        The output (N, C) of which the targets are classes; None for other targets.
     """
 
     values: Tensor
     targets: Any
     many: bool
+    scores: Tensor | None = None
 
 
 def named_units(model: nn.Module, target: Target) -> tuple[Target, tuple[str, ...]]:
@@ -140,7 +143,7 @@ def select(scores: Tensor, target: Target, units: Mapping[str, Tensor] | None = 
             "the model returned a single number for the whole batch: it must be (N,), (N, C) or (N, C, *S)"
         )
     classes, many = _classes(scores, target)
-    return Selection(scores.gather(1, classes), classes if many else classes[:, 0], many)
+    return Selection(scores.gather(1, classes), classes if many else classes[:, 0], many, scores)
 
 
 def classes_of(selection: Selection) -> Tensor:

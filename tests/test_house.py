@@ -22,7 +22,7 @@ ORDER = (
     {"_extras"},
     {"_C", "_C_cuda", "kernels"},
     {"ops"},
-    {"checks", "inputs", "layers", "progress"},
+    {"checks", "head_chain", "inputs", "layers", "progress"},
     {"guards", "grids", "recorder", "gradients", "methods", "components", "upsample", "regions"},
     {"targets", "linear_head"},
     {"mapping"},
