@@ -3,7 +3,7 @@
 import inspect
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -18,10 +18,25 @@ _UNSTEADY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 @contextmanager
 def model_untouched(model: nn.Module) -> Iterator[None]:
-    """Run a model's Python code eagerly, and keep what a run does to buffers and autocast's cache from the model."""
+    """Run a model's Python code eagerly, and keep what a run does to it and to autocast's cache from the model."""
     modules = list(model.modules())
-    with _buffers(modules), _no_autocast_cache(), eager(modules):
+    with _sharded_parameters(modules), _buffers(modules), _no_autocast_cache(), eager(modules):
         yield
+
+
+@contextmanager
+def _sharded_parameters(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Put back the parameters that FullyShardedDataParallel takes away for a backward pass whose end it doesn't see."""
+    sharded = any("_fsdp_wrapped_module" in module._modules for module in modules)
+    before = [(module, dict(module._parameters)) for module in modules if module._parameters] if sharded else []
+    try:
+        yield
+    finally:
+        for module, own in before:
+            for name, parameter in own.items():
+                if module._parameters.get(name) is not parameter:
+                    vars(module).pop(name, None)  # a view of the flat parameter stands there
+                    module._parameters[name] = parameter
 
 
 def eager(modules: Iterable[nn.Module]) -> AbstractContextManager[None]:
