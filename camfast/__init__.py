@@ -19,9 +19,10 @@ from camfast.backprop import (
     project,
     saliency,
 )
+from camfast.cam import cam
 from camfast.capture import Captured, capture
 from camfast.centres import receptive_field_centres
-from camfast.engine import Explainer, cam
+from camfast.engine import Explainer
 from camfast.errors import (
     ActivationRuleWarning,
     BackendError,
@@ -33,6 +34,7 @@ from camfast.errors import (
     TrainingModeWarning,
 )
 from camfast.explanation import Explanation
+from camfast.frozen import Frozen
 from camfast.methods import methods
 from camfast.ops import backends
 from camfast.perturbation import occlusion, rise
@@ -56,6 +58,7 @@ __all__ = [
     "Captured",
     "Explainer",
     "Explanation",
+    "Frozen",
     "IllConditionedWarning",
     "InputError",
     "LayerSweep",

@@ -1,4 +1,4 @@
-"""From a model and an input to maps: `cam` for one call, `Explainer` for many."""
+"""From a model and inputs to maps, again and again: `Explainer`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,11 +10,13 @@ from camfast import layers, methods
 from camfast.calibration import calibrated
 from camfast.capture import resolve_size, spatial_size
 from camfast.explanation import Explanation, assemble
+from camfast.frozen import Frozen
 from camfast.guards import warn_of_training_mode
+from camfast.inputs import arguments as copies
 from camfast.linear_head import class_weights, head_weights
-from camfast.mapping import Recipe, Task, by_gradients, shaped
+from camfast.mapping import Outputs, Recipe, Task, by_gradients, shaped
 from camfast.ops.forms import Centres, Gain, Upsample
-from camfast.passes import Pass, run
+from camfast.passes import Given, Pass, run
 from camfast.recorder import CaptureOptions, Extract
 from camfast.targets import Target, classes_of, named_units, select
 from camfast.upsample import Upsampling
@@ -169,19 +171,64 @@ class Explainer:
         TypeError, ValueError
             If the target doesn't fit the output, or ``out`` the maps.
         """
+        return self._run(inputs, target, out)
+
+    def freeze(self, example: Any, target: Target = "predicted") -> Frozen:
+        """Return the explainer for inputs of one shape, in a form that keeps everything it writes to.
+
+        Parameters
+        ----------
+        example
+            Inputs as they will come, of the same shapes, dtypes and device; what they hold doesn't matter.
+        target
+            What will be explained, or something like it: it is tried at once. Calls may name others.
+
+        Returns
+        -------
+        Frozen
+            Called as the explainer is, with the same results: on a GPU by a CUDA graph.
+
+        Raises
+        ------
+        ValueError
+            If graphs are asked for by ``create_graph``, or the model on a GPU can't be captured.
+
+        Examples
+        --------
+        >>> from torch.nn import Conv2d, Flatten, Linear, ReLU, Sequential
+        >>> model = Sequential(Conv2d(3, 4, 3), ReLU(), Flatten(), Linear(144, 5))
+        >>> frozen = camfast.Explainer(model, "1", method="respond").freeze(torch.ones(1, 3, 8, 8))
+        >>> frozen(torch.rand(1, 3, 8, 8), target=3).maps.shape
+        torch.Size([1, 8, 8])
+        """
+        if self.options.create_graph:
+            raise ValueError("create_graph=True makes maps that are new each time: freeze an explainer without it")
+        return Frozen(self._run, self.model, example, target)
+
+    def _run(
+        self,
+        inputs: Any,
+        target: Target,
+        out: Tensor | None,
+        outputs: Outputs | None = None,
+        given: Given = copies,
+    ) -> Explanation:
+        """Explain a batch, into some outputs; ``given`` copies the inputs for the model."""
         if out is not None and (not self._single or self.options.create_graph):
             raise ValueError("out= holds the maps of a single layer, without a graph: leave it out here")
         if self.model.training and not self.options.create_graph:
             warn_of_training_mode(self.model)
         named, units = named_units(self.model, target)
         recipes = self._recipes(inputs)
+        size = spatial_size(inputs)
         return run(
             self.model,
             inputs,
             self._names,
             self.options,
-            lambda found: self._explain(found, named, recipes, spatial_size(inputs), out),
+            lambda found: self._explain(found, named, recipes, size, out, outputs or Outputs()),
             [name for name in units if name not in self._names],
+            given,
         )
 
     def replace(self, **changes: Any) -> "Explainer":
@@ -210,6 +257,7 @@ class Explainer:
         recipes: Mapping[str, Recipe],
         input_size: tuple[int, ...] | None,
         out: Tensor | None,
+        outputs: Outputs,
     ) -> Explanation:
         selection = select(found.scores, target, {**found.units, **found.activations})
         tasks = []
@@ -226,64 +274,10 @@ class Explainer:
             for task in tasks:
                 head = head_weights(self.model, task.name, task.A, found.scores, self._head)
                 head = head if self.options.create_graph else head.detach()
-                parts[task.name] = task.of_weights(class_weights(head, classes, task.A), out)
+                into = None if self.options.create_graph else outputs.of(task, targets, out)
+                parts[task.name] = task.of_weights(class_weights(head, classes, task.A), into)
         elif self.method in methods.WITHOUT_GRADIENTS:
             parts = {task.name: task.of_activations(targets, out) for task in tasks}
         else:
-            parts = by_gradients(tasks, selection, self.options, out)
+            parts = by_gradients(tasks, selection, self.options, out, outputs=outputs)
         return assemble(parts, found.scores, selection, fuse=self.fuse, single=self._single)
-
-
-def cam(
-    model: nn.Module,
-    inputs: Any,
-    layer: Layer,
-    target: Target = "predicted",
-    *,
-    method: str = "gradcam",
-    relu: bool | None = None,
-    upsample: Upsample | None = None,
-    size: Sequence[int] | Literal["grid"] | None = None,
-    sigma: float | Sequence[float] | Literal["auto"] | None = None,
-    gain: Gain = "spray",
-    centres: Centres | None = None,
-    backend: str | None = None,
-    **options: Any,
-) -> Tensor:
-    """Map the places that made a model decide: one call of an `Explainer`.
-
-    Parameters
-    ----------
-    model, layer, method, relu, upsample, size, sigma, gain, centres, backend
-        See `Explainer`.
-    inputs, target
-        See `Explainer.__call__`.
-    options
-        ``head``, ``centre``, ``calibration``, ``call``, ``output``, ``layer_output``, ``reshape``, ``create_graph`` of
-        `Explainer`.
-
-    Returns
-    -------
-    Tensor
-        (N, *S_in), or (N, T, *S_in) for several targets; float32 (float64 for float64), raw values.
-
-    Raises
-    ------
-    CaptureError
-        If the layer isn't reached, or no gradient can flow to it.
-    TypeError, ValueError
-        If an argument doesn't fit; the message names it.
-
-    Examples
-    --------
-    >>> from torch.nn import Conv2d, Flatten, Linear, ReLU, Sequential
-    >>> model = Sequential(Conv2d(3, 4, 3), ReLU(), Flatten(), Linear(144, 5))
-    >>> camfast.cam(model, torch.ones(1, 3, 8, 8), "1", target=3).shape
-    torch.Size([1, 8, 8])
-    """
-    explainer = Explainer(
-        model, layer, method, relu=relu, upsample=upsample, size=size, sigma=sigma, gain=gain, centres=centres,
-        backend=backend, **options,
-    )  # fmt: skip
-    maps: Tensor = explainer(inputs, target).maps
-    return maps

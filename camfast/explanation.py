@@ -38,7 +38,8 @@ class Explanation:
     empty : Tensor *
         Maps that are 0 everywhere, bool (N,) or (N, T).
     ill_conditioned : Tensor *
-        Samples (N,) whose channel weights divide by a small difference of large numbers.
+        Samples (N,) whose channel weights divide by a small difference of large numbers; on a CPU there is a warning
+        as well.
     """
 
     maps: Any
@@ -86,9 +87,11 @@ def assemble(
         flags = part.ill_conditioned
         found["maps"][name], found["grid"][name], found["weights"][name] = part.maps, part.grid, part.weights
         found["residual"][name] = (values - part.grid.flatten(lead).sum(-1, dtype=torch.float64)).to(part.grid.dtype)
-        found["empty"][name] = (part.grid == 0).flatten(lead).all(-1)
+        least, most = part.grid.flatten(lead).aminmax(dim=-1)
+        found["empty"][name] = (least == 0) & (most == 0)
         found["ill"][name] = _per_sample(flags, values)
-        if flags is not None and bool(flags.any()):
+        # a GPU isn't waited for: there the field says it
+        if flags is not None and flags.device.type == "cpu" and bool(flags.any()):
             warnings.warn(
                 f"layer {name!r}: in {int(found['ill'][name].sum())} of {len(values)} samples channel weights divide "
                 "by a small difference of large activations, and the maps may be noise blown up; explain the output "

@@ -13,7 +13,7 @@ from camfast.head_chain import ClassRows, class_rows
 from camfast.methods import COMPONENTS
 from camfast.ops import FusedCam
 from camfast.ops.checks import check_out
-from camfast.ops.forms import map_dtype
+from camfast.ops.forms import FORMS, map_dtype
 from camfast.recorder import CaptureOptions, plain
 from camfast.targets import Selection, Unit
 from camfast.upsample import Upsampling
@@ -66,14 +66,15 @@ class Recipe:
         grid, maps, weights = each
         return FusedCam(grid, maps if out is None else out.copy_(maps), weights, None)
 
-    def of_weights(self, A: Tensor, weights: Tensor, size: Size, out: Tensor | None = None) -> FusedCam:
+    def of_weights(self, A: Tensor, weights: Tensor, size: Size, out: FusedCam | None = None) -> FusedCam:
         """The map of activations with given channel weights, (N, C) or (N, T, C)."""
-        grid = ops.weighted_sum(A, weights, relu=self.relu, out=out if size is None else None, backend=self.backend)
-        return FusedCam(grid, grid if size is None else self._pixels(grid, size, out), weights, None)
+        grid, maps = (None, None) if out is None else (out.grid, out.maps)
+        grid = ops.weighted_sum(A, weights, relu=self.relu, out=grid, backend=self.backend)
+        return FusedCam(grid, grid if size is None else self._pixels(grid, size, maps), weights, None)
 
     def allocate(self, A: Tensor, size: Size, targets: int | None, maps: Tensor | None) -> FusedCam:
-        """What `of_gradients` writes into, for all targets."""
-        if self.method in COMPONENTS:
+        """What `of_gradients` and `of_weights` write into, for all targets."""
+        if self.method not in FORMS:
             return _into(A, size, targets, maps)
         return ops.allocate(A, self.method, size, targets=targets, maps=maps)
 
@@ -97,7 +98,7 @@ class Recipe:
 
 
 def _into(A: Tensor, size: Size, targets: int | None, maps: Tensor | None) -> FusedCam:
-    """Empty parts of a map along a component."""
+    """Empty parts of a map that no form of `fused_cam` gives."""
     lead = (len(A),) if targets is None else (len(A), targets)
     dtype = map_dtype(A.dtype)
     if maps is None:
@@ -142,9 +143,31 @@ class Task:
         """The layer's map without gradients."""
         return self.recipe.of_activations(self.A, self.size, targets, out)
 
-    def of_weights(self, weights: Tensor, out: Tensor | None) -> FusedCam:
+    def of_weights(self, weights: Tensor, out: FusedCam | None) -> FusedCam:
         """The layer's map by given channel weights."""
         return self.recipe.of_weights(self.A, weights, self.size, out)
+
+
+class Outputs:
+    """Where the parts of maps are written: to new tensors each time, or to the same ones.
+
+    Parameters
+    ----------
+    kept
+        Whether tensors are kept for the next time.
+    """
+
+    def __init__(self, *, kept: bool = False) -> None:
+        self._kept: dict[tuple[str, int | None], FusedCam] | None = {} if kept else None
+
+    def of(self, task: Task, targets: int | None, maps: Tensor | None) -> FusedCam:
+        """The parts of a layer's maps, not yet filled, with the caller's own tensor for the maps if there is one."""
+        if self._kept is None or maps is not None:
+            return task.recipe.allocate(task.A, task.size, targets, maps)
+        key = task.name, targets
+        if key not in self._kept:
+            self._kept[key] = task.recipe.allocate(task.A, task.size, targets, None)
+        return self._kept[key]
 
 
 def by_gradients(
@@ -153,12 +176,14 @@ def by_gradients(
     options: CaptureOptions,
     out: Tensor | None = None,
     *,
+    outputs: Outputs | None = None,
     retain_graph: bool = False,
 ) -> dict[str, FusedCam]:
     """The parts of each layer's maps, differentiated for some of the targets at a time."""
     many, create_graph = selection.many, options.create_graph
     targets = selection.values.shape[1] if many else None
-    whole = [None if create_graph else task.recipe.allocate(task.A, task.size, targets, out) for task in tasks]
+    outputs = outputs or Outputs()
+    whole = [None if create_graph else outputs.of(task, targets, out) for task in tasks]
     pieces: list[list[FusedCam]] = [[] for _ in tasks]
     activations = [task.activation for task in tasks]
     gradients = target_gradients(

@@ -20,6 +20,8 @@ from camfast.inputs import arguments, call
 from camfast.recorder import CaptureOptions, Defeated, Form, Recorder, find_tensor, plain
 
 _Result = TypeVar("_Result")
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+Given = Callable[[Any], Arguments]
 
 _forms: "weakref.WeakKeyDictionary[nn.Module, Form]" = weakref.WeakKeyDictionary()
 
@@ -40,6 +42,7 @@ def run(
     options: CaptureOptions,
     explain: Callable[[Pass], _Result],
     units: Sequence[str] = (),
+    given: Given = arguments,
 ) -> _Result:
     """Run a model, and explain the scores while their graph is there.
 
@@ -57,6 +60,8 @@ def run(
         What to do with the pass; called again where the pass has to be repeated.
     units
         Dotted names of layers that are looked at, and not explained.
+    given
+        Makes the model's positional and keyword arguments of the inputs, of tensors that the model may change.
 
     Raises
     ------
@@ -71,7 +76,7 @@ def run(
     while True:
         tried.add(form)
         try:
-            result = _attempt(form, model, inputs, names, options, explain, units)
+            result = _attempt(form, model, inputs, names, options, explain, units, given)
         except Defeated as defeat:
             if defeat.form in tried:
                 raise CaptureError(str(defeat)) from defeat.__cause__
@@ -90,9 +95,10 @@ def _attempt(
     options: CaptureOptions,
     explain: Callable[[Pass], _Result],
     units: Sequence[str],
+    given: Given,
 ) -> _Result:
     with torch.inference_mode(False), torch.enable_grad(), guards.model_untouched(model):
-        found = _forward(form, model, inputs, Recorder(names, options, form, units))
+        found = _forward(form, model, given(inputs), Recorder(names, options, form, units))
         try:
             return explain(found)
         except CheckpointError as error:
@@ -103,12 +109,11 @@ def _attempt(
             raise Defeated(str(error), replace(form, detach=True)) from error
 
 
-def _forward(form: Form, model: nn.Module, inputs: Any, recorder: Recorder) -> Pass:
+def _forward(form: Form, model: nn.Module, given: Arguments, recorder: Recorder) -> Pass:
     options = recorder.options
-    positional, keywords = arguments(inputs)
     with torch.set_grad_enabled(not form.detach), recorder.alone(), recorder.attached(model):
         try:
-            result = call(model, positional, keywords)
+            result = call(model, *given)
         except RuntimeError as error:
             defeat = _defeat(str(error), form)
             if defeat is None:

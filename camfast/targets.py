@@ -63,7 +63,23 @@ class Unit:
         return features[where]
 
 
-Target = int | str | Tensor | Sequence["int | Region | Unit"] | Region | Unit | Callable[[Tensor], Tensor]
+@dataclass(frozen=True)
+class Classes:
+    """Classes that are known to be in range: a target without checks, which may change in place between calls.
+
+    Attributes
+    ----------
+    indices : Tensor
+        (N, T), on the device of the scores.
+    many : bool
+        Whether results have an axis of targets.
+    """
+
+    indices: Tensor
+    many: bool
+
+
+Target = int | str | Tensor | Sequence["int | Region | Unit"] | Region | Unit | Classes | Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -142,7 +158,7 @@ def select(scores: Tensor, target: Target, units: Mapping[str, Tensor] | None = 
         raise ValueError(
             "the model returned a single number for the whole batch: it must be (N,), (N, C) or (N, C, *S)"
         )
-    classes, many = _classes(scores, target)
+    classes, many = class_indices(scores, target)
     return Selection(scores.gather(1, classes), classes if many else classes[:, 0], many, scores)
 
 
@@ -164,9 +180,17 @@ def classes_of(selection: Selection) -> Tensor:
     return selection.targets
 
 
-def _classes(scores: Tensor, target: Any) -> tuple[Tensor, bool]:
-    """Class indices (N, T), and whether the axis of targets is the caller's."""
+def class_indices(scores: Tensor, target: Any) -> tuple[Tensor, bool]:
+    """Class indices (N, T) for scores (N, C), and whether the axis of targets is the caller's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the target isn't one of classes that there are.
+    """
     samples, count = scores.shape
+    if isinstance(target, Classes):
+        return target.indices, target.many
     if isinstance(target, str):
         if target == "predicted":
             return scores.detach().argmax(1, keepdim=True), False
