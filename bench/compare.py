@@ -2,7 +2,7 @@
 
 Every map is checked before anything is timed. Times are ratios to the plain forward pass, taken in turns in one
 process, with the allocator as everybody has it; peak memory is that of a process of its own for each contender; all
-classes of one input are explained from one pass by whoever can.
+classes of one input are explained from one pass by whoever can. ``--gpu`` measures on a GPU instead.
 """
 
 import argparse
@@ -11,9 +11,11 @@ import sys
 import time
 from pathlib import Path
 
+from bench import compare_gpu
 from bench import compare_tables as tables
 from bench.compare_findings import ALL_CLASSES, MEMORY_BATCH, Findings, classes_of, memory_of, times_of
 from bench.contenders import CELLS, Cell
+from bench.jobs import CannotError
 from bench.networks import named
 from bench.peers import HOW_TO_INSTALL, PEERS
 from bench.report import README, ROOT, Circumstances
@@ -26,14 +28,19 @@ QUICK_PEERS = tuple(peer for peer in PEERS if peer.name == "torchcam")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.compare", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two networks, shortly")
+    parser.add_argument("--gpu", action="store_true", help="on a GPU, for about --limit seconds; its file in --results")
+    parser.add_argument("--limit", type=float, default=60.0, help="seconds for --gpu")
+    parser.add_argument("--results", type=Path, default=compare_gpu.FOLDER, help="folder for --gpu")
     parser.add_argument("--networks", metavar="NAME", nargs="+", help="these only, such as resnet50")
     parser.add_argument("--seconds", type=float, default=25.0, help="about how long each line is measured")
     parser.add_argument("--patience", type=float, default=0.0, help="minutes for lines to be repeated in quieter times")
     parser.add_argument("--write", action="store_true", help="put the tables into bench/README.md and README.md")
     parser.add_argument("--json", type=Path, help="write every time that was taken to this file")
     options = parser.parse_args()
-    if options.write and (options.quick or options.networks):
-        parser.error("--write is for the full measurement: leave out --quick and --networks")
+    if options.write and (options.quick or options.networks or options.gpu):
+        parser.error("--write is for the full measurement: leave out --quick, --networks and --gpu")
+    if options.gpu:
+        sys.exit(compare_gpu.main(options.limit, options.results))
     try:
         cells = chosen(options.networks, quick=options.quick)
     except ValueError as error:
@@ -78,7 +85,13 @@ def measure(
     deadline = time.monotonic() + patience
     for cell in cells:
         rounds = (3, 5) if quick else (7, 41)
-        findings.times[cell] = found = times_of(cell, 1.0 if quick else seconds, deadline, rounds=rounds)
+        try:
+            found = times_of(cell, 1.0 if quick else seconds, deadline, rounds=rounds)
+        except CannotError as error:
+            findings.left_out.append(f"{cell.name}, batch {cell.batch}: {error}")
+            print(findings.left_out[-1], file=sys.stderr)
+            continue
+        findings.times[cell] = found
         _say(tables.time_row(cell, found))
         if cell.batch >= MEMORY_BATCH:
             peaks = memory_of(cell, QUICK_PEERS, processes={}) if quick else memory_of(cell)

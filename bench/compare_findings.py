@@ -51,6 +51,8 @@ class Findings:
         By cell; peaks by contender.
     classes
         The times of all classes.
+    left_out
+        Cells without a line, and why.
     """
 
     command: str
@@ -58,6 +60,7 @@ class Findings:
     times: dict[Cell, Times] = field(default_factory=dict)
     memory: dict[Cell, dict[str, Peak]] = field(default_factory=dict)
     classes: Times | None = None
+    left_out: list[str] = field(default_factory=list)
 
     def judgements(self) -> list[Judgement]:
         """What was promised, held against what there is."""
@@ -76,6 +79,7 @@ class Findings:
             "command": self.command,
             "circumstances": asdict(self.circumstances),
             "peers": versions(),
+            "left out": self.left_out,
             "times": [{**_named(cell), **times.content()} for cell, times in self.times.items()],
             "memory": [
                 {**_named(cell), "bytes": {name: asdict(peak) for name, peak in peaks.items()}}

@@ -77,7 +77,7 @@ def reports(findings: Findings) -> list[Report]:
     """The tables of bench/README.md."""
     judgements = findings.judgements()
     rows = {
-        "compare": (TIME_COLUMNS, [time_row(cell, found) for cell, found in findings.times.items()], _peers()),
+        "compare": (TIME_COLUMNS, [time_row(cell, found) for cell, found in findings.times.items()], _peers(findings)),
         "compare memory": (
             MEMORY_COLUMNS, [memory_row(cell, peaks) for cell, peaks in findings.memory.items()], "",
         ),
@@ -96,7 +96,7 @@ def short(findings: Findings) -> Report:
     largest = {cell.network.name: cell for cell in sorted(findings.times, key=lambda cell: cell.batch)}
     cells = [cell for cell in findings.times if largest[cell.network.name] == cell]
     rows = tuple(short_row(cell, findings.times[cell]) for cell in cells)
-    return Report("compare", findings.command, findings.circumstances, SHORT_COLUMNS, rows, summary=_peers())
+    return Report("compare", findings.command, findings.circumstances, SHORT_COLUMNS, rows, summary=_peers(findings))
 
 
 def _absent(name: str, unable: Mapping[str, CannotError]) -> str:
@@ -105,13 +105,17 @@ def _absent(name: str, unable: Mapping[str, CannotError]) -> str:
     return "not installed" if name in _PEERS and versions()[name] is None else "–"
 
 
-def _peers() -> str:
-    """Who was compared, and how to get who wasn't."""
+def _peers(findings: Findings) -> str:
+    """Who was compared, how to get who wasn't, and what was left out."""
     known = versions()
     text = ", ".join(f"{name} {version}" for name, version in known.items() if version is not None)
     missing = [name for name, version in known.items() if version is None]
-    said = f"Peers: {text or 'none'}."
-    return f"{said} Not installed: {', '.join(missing)} (`{HOW_TO_INSTALL}`)." if missing else said
+    said = [f"Peers: {text or 'none'}."]
+    if missing:
+        said.append(f"Not installed: {', '.join(missing)} (`{HOW_TO_INSTALL}`).")
+    if findings.left_out:
+        said.append(f"Left out: {'; '.join(findings.left_out)}.")
+    return " ".join(said)
 
 
 def _summary(judgements: list[compare_targets.Judgement]) -> str:

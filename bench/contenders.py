@@ -108,11 +108,12 @@ def check(job: Job, sigma: float, peers: Iterable[Peer] = PEERS) -> Check:
 
     Raises
     ------
-    AssertionError
+    CannotError
         If there is nothing to compare: every map is 0.
     """
     reference = _explainer(CAMFAST, job, backend="torch")(job.inputs, job.target)
-    assert not bool(reference.empty.all()), "every map is 0: explain another class or region"
+    if bool(reference.empty.all()):
+        raise CannotError("every map is 0, which anybody's map would agree with: are these trained weights?")
     shown = {peer.name: peer.shown for peer in peers}
 
     def expected(name: str) -> Tensor:

@@ -1,6 +1,7 @@
 """A GPU as the benchmarks see it: its bandwidths, its clock, its launches, and what it is called."""
 
 import functools
+import gc
 import math
 import platform
 import statistics
@@ -13,6 +14,7 @@ from torch.autograd.profiler_util import DeviceType  # type: ignore[attr-defined
 from torch.profiler import ProfilerActivity, profile
 
 import camfast
+from bench.peak_memory import Peak
 from bench.report import commit, now
 from bench.timing import Contender, call_in_a_row
 
@@ -97,6 +99,17 @@ class Gpu:
             torch.cuda.synchronize()
 
         return call_in_a_row(all_of_them, 1) / calls
+
+    def peak(self, contender: Contender) -> Peak:
+        """What two calls have torch's allocator hand out at most, beside what was there before the first."""
+        gc.collect()
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        for _ in range(2):
+            contender()
+        torch.cuda.synchronize()
+        return Peak(before, torch.cuda.max_memory_allocated() - before)
 
     def bandwidths(self) -> dict[str, float]:
         """Bytes a second of a copy (bytes read and written), of reading and of writing, the best of what torch has."""

@@ -22,7 +22,10 @@ summary=()
 failed=0
 
 step() { printf '\n== %s (%d s)\n' "$*" "$SECONDS"; }
-left() { local rest=$((total - SECONDS)); echo $((rest < $1 ? (rest > 20 ? rest : 20) : $1)); }
+left() {  # SECONDS [RESERVE]: so many at most, of what is left before a reserve for later parts
+    local rest=$((total - SECONDS - ${2:-0}))
+    echo $((rest < $1 ? (rest > 20 ? rest : 20) : $1))
+}
 ended() {  # NAME STATUS LOG: note how a part ended
     local name=$1 status=$2 log=$3 words=passed
     if [ "$status" = 124 ] || [ "$status" = 137 ]; then words="FAILED: stopped at its time limit"; failed=1
@@ -104,10 +107,16 @@ for part in tests large memcheck racecheck; do
 done
 
 step "roofline"
-limit=$(left 250)
+limit=$(left 180 75)
 timeout -k 5 "$limit" "$python" -m bench.roofline --results "$results" --limit $((limit > 45 ? limit - 25 : 20)) \
     2>"$logs/roofline.log"
 ended roofline $? "$logs/roofline.log" || tail -30 "$logs/roofline.log"
+
+step "beside peers, as far as they are installed"
+limit=$(left 75)
+timeout -k 5 "$limit" "$python" -m bench.compare --gpu --results "$results/compare" \
+    --limit $((limit > 35 ? limit - 20 : 15)) 2>"$logs/compare.log"
+ended compare $? "$logs/compare.log" || tail -30 "$logs/compare.log"
 
 step "summary"
 printf '%s\n' "${summary[@]}"

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from bench import gpu_targets
+from bench import compare_gpu, gpu_targets
 from bench.report import README, replace_block, table
 from bench.roofline import RESULTS
 
@@ -46,8 +46,10 @@ def _measured(result: dict[str, object]) -> str:
 
 def main() -> None:
     shown = page(RESULTS)
-    README.write_text(replace_block(README.read_text("utf-8"), BLOCK, shown), "utf-8")
-    sys.stdout.write(f"{shown}\n")
+    compared = compare_gpu.page()
+    text = replace_block(README.read_text("utf-8"), BLOCK, shown)
+    README.write_text(replace_block(text, "compare gpu", compared), "utf-8")
+    sys.stdout.write(f"{shown}\n\n{compared}\n")
 
 
 if __name__ == "__main__":
