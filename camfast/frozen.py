@@ -89,6 +89,10 @@ class Frozen:
     def _explained(self, inputs: Any, target: Target) -> Explanation:
         return self._run(inputs, target, None, self._outputs, self._copied)
 
+    def _captured(self, inputs: Any, target: Target) -> Explanation:
+        """What a graph holds: it starts from the kept inputs, which are filled before each replay."""
+        return self._run(inputs, target, None, self._outputs, lambda _: self._inputs)
+
     def _copied(self, inputs: Any) -> Arguments:
         """The inputs, in the tensors that are kept for them."""
         with torch.no_grad():
@@ -100,9 +104,10 @@ class Frozen:
     def _replayed(self, inputs: Any, target: Target) -> Explanation:
         kind, kept = self._kept_target(target)
         key = (kind, _autocast(self._scores.device))
-        self._copied(inputs)
         if key not in self._graphs:
-            self._graphs[key] = Graph(lambda: self._explained(inputs, kept), target)
+            self._copied(inputs)
+            self._graphs[key] = Graph(lambda: self._captured(inputs, kept), target)
+        self._copied(inputs)  # a model may have changed them in place
         return self._graphs[key].replay()
 
     def _kept_target(self, target: Target) -> tuple[Hashable, Target]:
