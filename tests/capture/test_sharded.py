@@ -128,14 +128,13 @@ def _fail_in_backward(scores: Tensor) -> Tensor:
     return values
 
 
-# In a group of one torch loses the parameters of FullyShardedDataParallel(use_orig_params=True) to any gradient that
-# stops at an activation, camfast's or not: `_original` isn't here.
-@pytest.mark.parametrize("way", [way for way in WAYS if way is not _original])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_training_step_after_explanations_and_failures_is_the_plain_models(way: Callable[..., nn.Module]) -> None:
     plain = _network().train()
     model, twin, x = way(copy.deepcopy(plain)), copy.deepcopy(plain), images()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     hooks = [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()]
+    parameters = [name for name, _ in model.named_parameters()]
     optimizers = [torch.optim.SGD(m.parameters(), lr=0.1) for m in (model, twin)]
     for layer in ("0", "2", "2.0"):
         for target in (_fail, _fail_in_backward):
@@ -144,6 +143,7 @@ def test_a_training_step_after_explanations_and_failures_is_the_plain_models(way
         assert torch.equal(camfast.cam(model, x, layer, 1), camfast.cam(plain, x, layer, 1))
     assert all(parameter.grad is None for optimizer in optimizers for parameter in optimizer.param_groups[0]["params"])
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert [name for name, _ in model.named_parameters()] == parameters
     assert hooks == [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()]
     for step in range(2):
         scores = [m(x) for m in (model, twin)]
