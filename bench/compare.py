@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from bench import compare_gpu
 from bench import compare_tables as tables
@@ -20,9 +21,10 @@ from bench.networks import named
 from bench.peers import HOW_TO_INSTALL, PEERS
 from bench.report import README, ROOT, Circumstances
 
-# The short form: cells, and peers for what takes seconds a call or a process.
+# The short form: cells, how they are timed, and the peers for all classes, where the others take seconds a call.
 QUICK = (("CNN-1", 1), ("ResNet-20", 64))
-QUICK_PEERS = tuple(peer for peer in PEERS if peer.name == "torchcam")
+QUICK_ROUNDS: dict[str, Any] = {"rounds": (3, 3), "long": 0.0}
+QUICK_CLASSES: dict[str, Any] = {"rounds": (3, 3), "peers": [peer for peer in PEERS if peer.name == "torchcam"]}
 
 
 def main() -> None:
@@ -84,9 +86,8 @@ def measure(
     """Measure cell by cell; what there is so far is kept in a file, if one is named."""
     deadline = time.monotonic() + patience
     for cell in cells:
-        rounds = (3, 5) if quick else (7, 41)
         try:
-            found = times_of(cell, 1.0 if quick else seconds, deadline, rounds=rounds)
+            found = times_of(cell, seconds, deadline, **(QUICK_ROUNDS if quick else {}))
         except CannotError as error:
             findings.left_out.append(f"{cell.name}, batch {cell.batch}: {error}")
             print(findings.left_out[-1], file=sys.stderr)
@@ -94,13 +95,12 @@ def measure(
         findings.times[cell] = found
         _say(tables.time_row(cell, found))
         if cell.batch >= MEMORY_BATCH:
-            peaks = memory_of(cell, QUICK_PEERS, processes={}) if quick else memory_of(cell)
+            peaks = memory_of(cell, peers=(), processes={}) if quick else memory_of(cell)
             findings.memory[cell] = peaks
             _say(tables.memory_row(cell, peaks))
         _keep(findings, path)
     if ALL_CLASSES in cells:
-        few = {"peers": QUICK_PEERS, "rounds": (3, 3)} if quick else {}
-        findings.classes = classes_of(ALL_CLASSES, seconds, deadline, **few)  # type: ignore[arg-type]
+        findings.classes = classes_of(ALL_CLASSES, seconds, deadline, **(QUICK_CLASSES if quick else {}))
         _keep(findings, path)
 
 

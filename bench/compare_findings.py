@@ -8,8 +8,8 @@ from typing import Any
 
 from bench import contenders, peak_memory
 from bench.compare_targets import Judgement, judge_classes, judge_memory, judge_times
-from bench.contenders import CAMFAST, FORWARD, RESPOND, Cell, Check
-from bench.jobs import CannotError, Maps
+from bench.contenders import CAMFAST, FORWARD, RESPOND, Cell
+from bench.jobs import CannotError
 from bench.networks import named
 from bench.peak_memory import Peak
 from bench.peers import PEERS, Peer
@@ -96,12 +96,22 @@ def versions(peers: Sequence[Peer] = PEERS) -> dict[str, str | None]:
 
 
 def times_of(
-    cell: Cell, seconds: float, deadline: float, *, rounds: tuple[int, int] = (7, 41), peers: Sequence[Peer] = PEERS
+    cell: Cell,
+    seconds: float,
+    deadline: float,
+    *,
+    rounds: tuple[int, int] = (7, 41),
+    long: float = LONG,
+    peers: Sequence[Peer] = PEERS,
 ) -> Times:
-    """Time everybody who can."""
+    """Time everybody who can: short calls behind an untimed one each, long ones as they are."""
     job, sigma = cell.job(), cell.network.sigma
     able, unable = contenders.contenders(job, sigma, peers)
-    measure = functools.partial(_in_turns, able, contenders.check(job, sigma, peers), seconds, rounds)
+    measure = functools.partial(
+        compare, able, check=contenders.check(job, sigma, peers), seconds=seconds, rounds=rounds
+    )
+    if call_in_a_row(able[FORWARD], 1) >= long:
+        measure = functools.partial(measure, block=0.0, stopwatch=call_once)
     return Times(until_conclusive(measure, deadline), unable)
 
 
@@ -126,13 +136,6 @@ def memory_of(cell: Cell, peers: Sequence[Peer] = PEERS, processes: Mapping[str,
         middle = statistics.median_low(peak.above for peak in found)
         peaks[name] = next(peak for peak in found if peak.above == middle)
     return peaks
-
-
-def _in_turns(able: Mapping[str, Maps], verify: Check, seconds: float, rounds: tuple[int, int]) -> Comparison:
-    """Short calls behind an untimed one each; long ones are warm by themselves."""
-    if call_in_a_row(able[FORWARD], 1) < LONG:
-        return compare(able, check=verify, seconds=seconds, rounds=rounds)
-    return compare(able, check=verify, seconds=seconds, rounds=rounds, block=0.0, stopwatch=call_once)
 
 
 def _named(cell: Cell) -> dict[str, Any]:

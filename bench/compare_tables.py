@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from bench import compare_targets
 from bench.compare_findings import Findings, Times, versions
+from bench.compare_targets import fastest
 from bench.contenders import CAMFAST, FORWARD, FROZEN, GRADCAM, RESPOND, Cell
 from bench.jobs import CannotError
 from bench.peak_memory import MIB, Peak
@@ -22,14 +23,13 @@ SHORT_COLUMNS = ("network", "batch", "forward ms", CAMFAST, *_PEERS)
 def time_row(cell: Cell, found: Times) -> tuple[str, ...]:
     """A line of ratios to the forward pass; the fastest of those that do the same job is bold."""
     compared, unable = found.compared, found.unable
-    same_job = {name: compared.timings[name].median for name in (CAMFAST, *_PEERS) if name in compared.timings}
-    fastest = min(same_job, key=lambda name: same_job[name])
+    best = fastest(compared, [name for name in (CAMFAST, *_PEERS) if name in compared.timings])
 
     def ratio(name: str) -> str:
         if name not in compared.timings:
             return _absent(name, unable)
         text = times(compared, name, FORWARD)
-        return f"**{text}**" if name == fastest else text
+        return f"**{text}**" if name == best else text
 
     return (
         cell.name,
@@ -53,7 +53,7 @@ def memory_row(cell: Cell, peaks: Mapping[str, Peak]) -> tuple[str, ...]:
 
 def class_rows(found: Times) -> list[tuple[str, ...]]:
     """A line for each who explains all classes."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in (FORWARD, CAMFAST, *_PEERS):
         if name in found.compared.timings:
             ratio = "1" if name == FORWARD else times(found.compared, name, FORWARD)

@@ -1,6 +1,6 @@
 """What was promised of camfast beside a plain prediction and beside its peers, and whether a measurement keeps it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 
 from bench.contenders import CAMFAST, FORWARD, FROZEN, GRADCAM, OURS, RESPOND, Cell
@@ -79,9 +79,13 @@ def judge_classes(cell: Cell, compared: Comparison) -> Judgement:
 
 
 def fastest_peer(compared: Comparison) -> str | None:
-    """Whose median is the smallest, camfast and the forward pass aside."""
-    peers = compared.timings.keys() - {FORWARD, *OURS}
-    return min(peers, key=lambda name: compared.timings[name].median, default=None)
+    """Whose ratio to the forward pass is the smallest, camfast aside."""
+    return fastest(compared, compared.timings.keys() - {FORWARD, *OURS})
+
+
+def fastest(compared: Comparison, names: Iterable[str]) -> str | None:
+    """Whose ratio to the forward pass is the smallest, of some; None of none."""
+    return min(names, key=lambda name: compared.ratio(name, FORWARD).median, default=None)
 
 
 def _ratio(compared: Comparison, above: str, below: str) -> float | None:

@@ -120,7 +120,7 @@ def check(job: Job, sigma: float, peers: Iterable[Peer] = PEERS) -> Check:
         if name in GAUSSIAN:
             maps: Tensor = _explainer(name, job, sigma, backend="torch")(job.inputs, job.target).maps
             return maps
-        known = {FORWARD: reference.scores, CAMFAST: reference.maps}
+        known: dict[str, Tensor] = {FORWARD: reference.scores, CAMFAST: reference.maps}
         return known[name] if name in known else shown[name](reference.grid, job.size)
 
     return functools.partial(_agree, expected, TOLERANCE[job.inputs.dtype])
@@ -132,7 +132,7 @@ def check_all_classes(job: Job, peers: Iterable[Peer] = PEERS) -> Check:
     shown = {peer.name: peer.shown for peer in peers}
 
     def expected(name: str) -> Tensor:
-        known = {FORWARD: reference.scores, CAMFAST: reference.maps}
+        known: dict[str, Tensor] = {FORWARD: reference.scores, CAMFAST: reference.maps}
         if name in known:
             return known[name]
         return torch.stack([shown[name](grid, job.size) for grid in reference.grid.unbind(1)], dim=1)
@@ -173,4 +173,4 @@ def _freeze(explainer: camfast.Explainer, job: Job) -> Any:
     freeze = getattr(explainer, "freeze", None)
     if freeze is None:
         raise CannotError("this version of camfast has no frozen form")
-    return freeze(job.inputs)
+    return freeze(job.inputs, job.target)
