@@ -31,10 +31,12 @@ from camfast.errors import (
     IllConditionedWarning,
     InputError,
     MissingExtraError,
+    SplitError,
     TrainingModeWarning,
 )
 from camfast.explanation import Explanation
 from camfast.frozen import Frozen
+from camfast.head_map import head_map
 from camfast.methods import methods
 from camfast.ops import backends
 from camfast.perturbation import occlusion, rise
@@ -43,6 +45,7 @@ from camfast.receptive_field import ReceptiveField, effective_receptive_field
 from camfast.regions import Region, component, predicted
 from camfast.saving import load_maps, read_provenance, save_maps
 from camfast.scan import scan
+from camfast.split import split
 from camfast.sweep import LayerSweep, layer_sweep
 from camfast.targets import Unit
 
@@ -65,6 +68,7 @@ __all__ = [
     "MissingExtraError",
     "ReceptiveField",
     "Region",
+    "SplitError",
     "TrainingModeWarning",
     "Unit",
     "__version__",
@@ -77,6 +81,7 @@ __all__ = [
     "effective_receptive_field",
     "guided_backprop",
     "guided_gradcam",
+    "head_map",
     "layer_sweep",
     "load_maps",
     "methods",
@@ -95,6 +100,7 @@ __all__ = [
     "save_maps",
     "scan",
     "simulate",
+    "split",
 ]
 
 _SUBPACKAGES = ("metrics", "models", "plot", "simulate")

@@ -15,6 +15,10 @@ class CaptureError(CamfastError, RuntimeError):
     """A model ran, but its activations or gradients at the layer could not be had."""
 
 
+class SplitError(CamfastError, ValueError):
+    """A model can't be cut in two at a layer; the message says why, and what would do."""
+
+
 class BackendError(CamfastError, RuntimeError):
     """The backend asked for cannot run here; the message says why and what would make it run."""
 

@@ -228,8 +228,9 @@ def _one_class_a_sample(target: Tensor, samples: int, count: int) -> Tensor:
             f"a target tensor must hold one class index a sample, a LongTensor ({samples},); found {target.dtype} "
             f"{tuple(target.shape)}"
         )
-    for extreme in torch.aminmax(target) if samples else ():
-        _class_index(extreme, count)
+    if not torch.compiler.is_compiling():  # a graph can't hold what depends on values
+        for extreme in torch.aminmax(target) if samples else ():
+            _class_index(extreme, count)
     return target.long().clone()  # autograd refuses to keep a tensor made under inference_mode
 
 

@@ -26,7 +26,7 @@ ORDER = (
     {"guards", "grids", "recorder", "gradients", "methods", "components", "upsample", "regions"},
     {"targets", "linear_head"},
     {"mapping"},
-    {"capture", "passes", "explanation", "receptive_field", "centres"},
+    {"capture", "passes", "explanation", "head_map", "receptive_field", "centres", "split"},
     {"calibration", "frozen"},
     {"depths", "engine"},
     {"backprop", "baselines", "cam", "provenance", "scoring", "sweep"},

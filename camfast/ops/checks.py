@@ -225,6 +225,19 @@ def is_plain(*tensors: Tensor) -> bool:
     )
 
 
+def is_differentiated(*tensors: Tensor) -> bool:
+    """Whether a transform of `torch.func` takes derivatives with respect to a tensor."""
+    if torch.compiler.is_compiling():
+        return False
+    functorch = torch._C._functorch
+    for tensor in tensors:
+        while functorch.is_functorch_wrapped_tensor(tensor):
+            if functorch.is_gradtrackingtensor(tensor):
+                return True
+            tensor = functorch.get_unwrapped(tensor)
+    return False
+
+
 def has_tangents(*tensors: Tensor) -> bool:
     """Whether a forward-mode derivative goes with a tensor."""
     if torch.compiler.is_compiling() or forward_ad._current_level < 0:

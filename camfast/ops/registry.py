@@ -1,8 +1,8 @@
 """One `Op` an operation: checked, known to torch, and run by the backend of its tensors.
 
 Eager calls on plain tensors go straight to the backend. Inputs that autograd records, fake tensors and tracing go
-through ``torch.ops.camfast``. Both ways run the same check; a call like one that has passed it isn't checked again
-(`camfast.ops.plans`).
+through ``torch.ops.camfast``, those that `torch.func` differentiates to the reference. All ways run the same check; a
+call like one that has passed it isn't checked again (`camfast.ops.plans`).
 """
 
 import functools
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.compiler import is_compiling
 
-from camfast.ops import dispatch, native
+from camfast.ops import dispatch, native, reference
 from camfast.ops.backward import DERIVATIVES
-from camfast.ops.checks import check_out, has_tangents, is_intercepted, is_plain
+from camfast.ops.checks import check_out, has_tangents, is_differentiated, is_intercepted, is_plain
 from camfast.ops.forms import map_dtype, tensors_of
 from camfast.ops.plans import Plans, plan_of
 
@@ -121,6 +121,8 @@ class Op:
             raise ValueError(
                 "out= can't be used where autograd records or torch traces the call: leave it out, or detach the inputs"
             )
+        if is_differentiated(*tensors):  # torch.func wants a formula that it can look into
+            return getattr(reference, self.name)(*prepared)
         result = getattr(torch.ops.camfast, self.name)(*self._as_schema(prepared), backend=backend)
         return self._named(result, shape)
 

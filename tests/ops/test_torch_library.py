@@ -199,5 +199,7 @@ def test_transforms_of_torch_func() -> None:
     found = torch.vmap(lambda A, G: ops.fused_cam(A, G, "respond", size=(8, 6)))(A, G)
     expected = [ops.fused_cam(a, g, "respond", size=(8, 6)) for a, g in zip(A, G, strict=True)]
     assert torch.equal(found, torch.stack(expected))
-    with pytest.raises(RuntimeError, match="functorch transforms"):
-        torch.func.grad(lambda A: ops.product_sum(A, G[0]).sum())(A[0])
+    found = torch.func.grad(lambda A: ops.product_sum(A, G[0]).square().sum())(A[0])
+    leaf = A[0].clone().requires_grad_()
+    (expected,) = torch.autograd.grad(ops.product_sum(leaf, G[0]).square().sum(), leaf)
+    torch.testing.assert_close(found, expected)
