@@ -15,7 +15,7 @@ from bench.timing import milliseconds, times, trust
 
 _PEERS = tuple(peer.name for peer in PEERS)
 TIME_COLUMNS = ("network", "batch", "forward ms", CAMFAST, *_PEERS, GRADCAM, RESPOND, FROZEN, "A/A", "others")
-MEMORY_COLUMNS = ("network", "batch", "forward MiB", CAMFAST, RESPOND, *_PEERS)
+MEMORY_COLUMNS = ("network", "batch", "forward MiB", CAMFAST, RESPOND, *_PEERS, "forward again", "camfast again")
 CLASS_COLUMNS = ("who", "ms", "÷ forward")
 SHORT_COLUMNS = ("network", "batch", "forward ms", CAMFAST, *_PEERS)
 
@@ -48,7 +48,13 @@ def memory_row(cell: Cell, peaks: Mapping[str, Peak]) -> tuple[str, ...]:
             return _absent(name, {})
         return f"{_mib(peaks[name])} ({peaks[name].above / peaks[FORWARD].above:.2f})"
 
-    return cell.name, str(cell.batch), _mib(peaks[FORWARD]), *(peak(name) for name in (CAMFAST, RESPOND, *_PEERS))
+    return (
+        cell.name,
+        str(cell.batch),
+        _mib(peaks[FORWARD]),
+        *(peak(name) for name in (CAMFAST, RESPOND, *_PEERS)),
+        *(_again(peaks[name]) for name in (FORWARD, CAMFAST)),
+    )
 
 
 def class_rows(found: Times) -> list[tuple[str, ...]]:
@@ -124,6 +130,10 @@ def _summary(judgements: list[compare_targets.Judgement]) -> str:
         f"{verdicts.count(KEPT)} of {len(verdicts)} targets reached, {verdicts.count(MISSED)} missed, "
         f"{verdicts.count(DOUBTFUL)} inconclusive, {verdicts.count(UNMEASURED)} not measured."
     )
+
+
+def _again(peak: Peak) -> str:
+    return "–" if peak.again is None else f"{peak.again / MIB:.0f}"
 
 
 def _mib(peak: Peak) -> str:

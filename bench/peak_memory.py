@@ -4,8 +4,9 @@
 
 The process builds the model, the inputs and whatever the contender prepares, gives freed memory back, has the system
 forget the high-water mark so far, then calls twice: once to warm up, once more. The high-water mark of resident memory
-behind that, less what was resident before, is what stands in the table. So it counts what the first call sets up (the
-libraries' scratch, which the plain forward pass has as well) and what stays alive from one call to the next.
+behind that, less what was resident before, is what stands in the table. So it counts what the first call sets up and
+loads (the plain forward pass has that as well) and what stays alive from one call to the next. What the second call
+needs beside what the first has left is told too.
 
 Linux tells the mark as VmHWM, which is ``ru_maxrss`` without what a parent had before it started the process; where the
 mark can't be reset, or there is no such file, ``ru_maxrss`` itself is taken, and the figure is a bound from above: the
@@ -45,11 +46,15 @@ class Peak:
         In bytes.
     exact
         Whether the calls set the mark for certain; otherwise ``above`` is a bound from above.
+    again
+        How many more the second call needs at most than were resident behind the first: without what is loaded or kept
+        once and for all. None where the mark can't be reset.
     """
 
     before: int
     above: int
     exact: bool = True
+    again: int | None = None
 
 
 def main() -> None:
@@ -76,7 +81,7 @@ def measure(cell: Cell, name: str) -> Peak:
     command = [sys.executable, "-m", "bench.peak_memory", "--network", cell.network.name, "--batch", str(cell.batch)]
     done = subprocess.run([*command, "--contender", name], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
-    return Peak(found["before"], found["above"], found["exact"])
+    return Peak(found["before"], found["above"], found["exact"], found["again"])
 
 
 def of_two_calls(call: Callable[[], object]) -> Peak:
@@ -87,10 +92,13 @@ def of_two_calls(call: Callable[[], object]) -> Peak:
         trim(0)
     exact = _forget_mark()
     before, mark = _resident(), _high_water()
-    for _ in range(2):
-        call()
-    after = _high_water()
-    return Peak(before, after - before, exact or after > mark)
+    call()
+    first, between = _high_water(), _resident()
+    exact_again = _forget_mark()
+    call()
+    second = _high_water()
+    after = max(first, second)
+    return Peak(before, after - before, exact or after > mark, second - between if exact_again else None)
 
 
 def _forget_mark() -> bool:

@@ -147,6 +147,8 @@ def test_memory_of_a_call_is_seen() -> None:
     kept: list[torch.Tensor] = []
     twice = peak_memory.of_two_calls(lambda: kept.append(torch.ones(32 << 20, dtype=torch.uint8)))
     assert 63 * MIB < twice.above < 80 * MIB, "what stays alive from the first call counts"
+    assert twice.again is not None
+    assert 31 * MIB < twice.again < 48 * MIB, "and is no part of what the second needs"
 
 
 def test_a_fresh_process_tells_its_peak() -> None:
@@ -170,6 +172,7 @@ def test_a_system_without_marks_gives_a_bound(monkeypatch, tmp_path) -> None:
     peak = peak_memory.of_two_calls(lambda: None)
     assert peak.above >= 0
     assert not peak.exact
+    assert peak.again is None
     row = compare_tables.memory_row(
         Cell(tiny_network(), 8), {FORWARD: Peak(0, 10 * MIB), CAMFAST: Peak(0, 11 * MIB, False)}
     )
@@ -213,7 +216,7 @@ def test_tables_show_what_was_found() -> None:
     for batch in network.batches:
         compared = _compared(**{CAMFAST: 1.02, GRADCAM: 1.03, RESPOND: 1.04, "captum": 1.5 / batch})
         findings.times[Cell(network, batch)] = Times(compared, {"MONAI": CannotError("why")})
-    findings.memory[Cell(network, 16)] = {FORWARD: Peak(0, MIB), CAMFAST: Peak(0, 2 * MIB)}
+    findings.memory[Cell(network, 16)] = {FORWARD: Peak(0, MIB, again=MIB), CAMFAST: Peak(0, 2 * MIB)}
     findings.classes = Times(_compared(**{CAMFAST: 1.25, "torchcam": 3.0}), {})
     shown = {report.name: report.markdown() for report in compare_tables.reports(findings)}
     assert set(shown) == {"compare", "compare memory", "compare classes", "compare targets"}
@@ -221,6 +224,7 @@ def test_tables_show_what_was_found() -> None:
     assert "| **0.09 (0.09–0.09)** |" in shown["compare"]
     assert "can't" in shown["compare"]
     assert "| ResNet-18 | 16 | 1 | 2 (2.00) |" in shown["compare memory"]
+    assert "| 1 | – |" in shown["compare memory"]
     assert "| torchcam | 3000 | 3.00 (3.00–3.00) |" in shown["compare classes"]
     assert "targets reached" in shown["compare targets"]
     short = compare_tables.short(findings)
