@@ -19,7 +19,7 @@ from bench.contenders import CELLS, Cell
 from bench.jobs import CannotError
 from bench.networks import named
 from bench.peers import HOW_TO_INSTALL, PEERS
-from bench.report import README, ROOT, Circumstances
+from bench.report import README, ROOT, Circumstances, replace_block
 
 # The short form: cells, how they are timed, and the peers for all classes, where the others take seconds a call.
 QUICK = (("CNN-1", 1), ("ResNet-20", 64))
@@ -45,6 +45,8 @@ def main() -> None:
         sys.exit(compare_gpu.main(options.limit, options.results))
     try:
         cells = chosen(options.networks, quick=options.quick)
+        if options.write:
+            _check_blocks()
     except ValueError as error:
         parser.error(str(error))
     for peer in PEERS:
@@ -102,6 +104,13 @@ def measure(
     if ALL_CLASSES in cells:
         findings.classes = classes_of(ALL_CLASSES, seconds, deadline, **(QUICK_CLASSES if quick else {}))
         _keep(findings, path)
+
+
+def _check_blocks() -> None:
+    """Raise ValueError now, and not when all is measured, where a page has no place for a table."""
+    for name in tables.BLOCKS:
+        replace_block(README.read_text("utf-8"), name, "")
+    replace_block((ROOT / "README.md").read_text("utf-8"), tables.SHORT_BLOCK, "")
 
 
 def _keep(findings: Findings, path: Path | None) -> None:

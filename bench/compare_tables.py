@@ -14,6 +14,9 @@ from bench.targets import DOUBTFUL, KEPT, MISSED, UNMEASURED
 from bench.timing import milliseconds, times, trust
 
 _PEERS = tuple(peer.name for peer in PEERS)
+# of bench/README.md, and of the README
+BLOCKS = ("compare", "compare memory", "compare classes", "compare targets")
+SHORT_BLOCK = "compare"
 TIME_COLUMNS = ("network", "batch", "forward ms", CAMFAST, *_PEERS, GRADCAM, RESPOND, FROZEN, "A/A", "others")
 MEMORY_COLUMNS = ("network", "batch", "forward MiB", CAMFAST, RESPOND, *_PEERS, "forward again", "camfast again")
 CLASS_COLUMNS = ("who", "ms", "÷ forward")
@@ -82,18 +85,16 @@ def short_row(cell: Cell, found: Times) -> tuple[str, ...]:
 def reports(findings: Findings) -> list[Report]:
     """The tables of bench/README.md."""
     judgements = findings.judgements()
-    rows = {
-        "compare": (TIME_COLUMNS, [time_row(cell, found) for cell, found in findings.times.items()], _peers(findings)),
-        "compare memory": (
-            MEMORY_COLUMNS, [memory_row(cell, peaks) for cell, peaks in findings.memory.items()], "",
-        ),
-        "compare classes": (CLASS_COLUMNS, [] if findings.classes is None else class_rows(findings.classes), ""),
-        "compare targets": (compare_targets.COLUMNS, [each.cells() for each in judgements], _summary(judgements)),
-    }  # fmt: skip
+    tables: tuple[tuple[tuple[str, ...], list[tuple[str, ...]], str], ...] = (
+        (TIME_COLUMNS, [time_row(cell, found) for cell, found in findings.times.items()], _peers(findings)),
+        (MEMORY_COLUMNS, [memory_row(cell, peaks) for cell, peaks in findings.memory.items()], ""),
+        (CLASS_COLUMNS, [] if findings.classes is None else class_rows(findings.classes), ""),
+        (compare_targets.COLUMNS, [each.cells() for each in judgements], _summary(judgements)),
+    )
     return [
-        Report(name, findings.command, findings.circumstances, columns, tuple(lines), summary=summary)
-        for name, (columns, lines, summary) in rows.items()
-        if lines
+        Report(name, findings.command, findings.circumstances, columns, tuple(rows), summary=summary)
+        for name, (columns, rows, summary) in zip(BLOCKS, tables, strict=True)
+        if rows
     ]
 
 
@@ -102,7 +103,7 @@ def short(findings: Findings) -> Report:
     largest = {cell.network.name: cell for cell in sorted(findings.times, key=lambda cell: cell.batch)}
     cells = [cell for cell in findings.times if largest[cell.network.name] == cell]
     rows = tuple(short_row(cell, findings.times[cell]) for cell in cells)
-    return Report("compare", findings.command, findings.circumstances, SHORT_COLUMNS, rows, summary=_peers(findings))
+    return Report(SHORT_BLOCK, findings.command, findings.circumstances, SHORT_COLUMNS, rows, summary=_peers(findings))
 
 
 def _absent(name: str, unable: Mapping[str, CannotError]) -> str:

@@ -16,7 +16,7 @@ from bench.jobs import CannotError, Chosen, NotInstalledError, twin
 from bench.networks import Network, named
 from bench.peak_memory import MIB, Peak
 from bench.peers import Peer
-from bench.report import Circumstances
+from bench.report import README, Circumstances, replace_block
 from bench.targets import DOUBTFUL, KEPT, MISSED, UNMEASURED
 from bench.timing import Comparison, Timing, call_in_a_row
 from tests.bench.tiny import tiny_network
@@ -219,7 +219,9 @@ def test_tables_show_what_was_found() -> None:
     findings.memory[Cell(network, 16)] = {FORWARD: Peak(0, MIB, again=MIB), CAMFAST: Peak(0, 2 * MIB)}
     findings.classes = Times(_compared(**{CAMFAST: 1.25, "torchcam": 3.0}), {})
     shown = {report.name: report.markdown() for report in compare_tables.reports(findings)}
-    assert set(shown) == {"compare", "compare memory", "compare classes", "compare targets"}
+    assert tuple(shown) == compare_tables.BLOCKS
+    for name, content in shown.items():
+        assert content in replace_block(README.read_text("utf-8"), name, content), "the page has a place for it"
     assert "| ResNet-18 | 1 | 1000 | **1.02 (1.02–1.02)** |" in shown["compare"]
     assert "| **0.09 (0.09–0.09)** |" in shown["compare"]
     assert "can't" in shown["compare"]
@@ -244,9 +246,19 @@ def test_the_command_keeps_and_prints_what_it_finds(monkeypatch, capsys, tmp_pat
     assert "| Tiny | 8 | 1000 |" in printed
     kept = json.loads((tmp_path / "kept.json").read_text("utf-8"))
     assert kept["times"][0]["timings"][CAMFAST]["seconds"] == [1.02] * 5
-    monkeypatch.setattr("sys.argv", ["bench.compare", "--quick", "--write"])
-    with pytest.raises(SystemExit, match="2"):
-        compare.main()
+
+
+def test_a_page_without_a_place_is_refused_before_anything_is_measured(monkeypatch, capsys, tmp_path) -> None:
+    (tmp_path / "README.md").write_text("no place", "utf-8")
+    monkeypatch.setattr(compare, "ROOT", tmp_path)
+    for arguments, message in (
+        (["--write"], "one line <!-- compare -->"),
+        (["--quick", "--write"], "leave out --quick"),
+    ):
+        monkeypatch.setattr("sys.argv", ["bench.compare", *arguments])
+        with pytest.raises(SystemExit, match="2"):
+            compare.main()
+        assert message in capsys.readouterr().err
 
 
 class Host(Gpu):
