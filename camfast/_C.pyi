@@ -253,6 +253,15 @@ def running_max(
     may be the inputs.
     """
 
+def row_sum(dtype: int, j: int, i: int, matrix: int, matrix_sj: int, factors: int, out: int, threads: int) -> None:
+    """Write the sum of the rows of a matrix (J, I) by factors (J,) to ``out`` (I,); rows of factor 0 are not read."""
+
+def use_team(parallel: int, number: int) -> None:
+    """Run later kernels on the threads of libgomp, given the addresses of GOMP_parallel and omp_get_thread_num.
+
+    0 for both: on the library's own again.
+    """
+
 def isa() -> str:
     """Instruction set whose kernels were chosen at load: "baseline", "avx2" or "avx512"."""
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from camfast.ops import native
+
 # Nodes that leave each class by itself: one input, whose axes of samples and classes are those of the result.
 _CLASSWISE = ("ReluBackward", "MeanBackward", "AdaptiveAvgPool", "AvgPool", "MkldnnAdaptiveAvgPool")
 _RESHAPING = ("ViewBackward", "UnsafeViewBackward", "ReshapeAliasBackward", "SqueezeBackward", "UnsqueezeBackward")
@@ -20,8 +22,6 @@ _RESHAPING = ("ViewBackward", "UnsafeViewBackward", "ReshapeAliasBackward", "Squ
 _ONE_INPUT = (*_CLASSWISE, *_RESHAPING, "GeluBackward", "EluBackward", "SiluBackward", "HardtanhBackward")
 # From so many weights on, choosing rows costs less than reading all of them.
 _MANY_WEIGHTS = 2**20
-# Columns that are summed at once: the sums stay in the first-level cache.
-_COLUMNS = 4096
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def class_rows(scores: Tensor, classes: Tensor, activations: Sequence[Tensor], *
     """
     if scores._backward_hooks or not _is_plain(scores):
         return None
-    stops = {activation.grad_fn for activation in activations} - {None}
+    stops = _stops(activations)
     node: Any = scores.grad_fn
     while node is not None and node not in stops and _is_classwise(node, tuple(scores.shape)):
         node = node.next_functions[0][0]
@@ -122,9 +122,9 @@ def differentiate(
     gradient: Tensor, edge: GradientEdge, activations: Sequence[Tensor], *, keep: bool
 ) -> tuple[Tensor | None, ...]:
     """Carry ∂score/∂x of one target, shaped like x, from an edge of the graph on to the activations."""
-    if len(activations) == 1 and edge == _edge(activations[0]):
+    if len(activations) == 1 and edge == get_gradient_edge(activations[0]):
         return (gradient,)
-    if len(gradient) == 1 and gradient.device.type == "cpu" and gradient.dtype == torch.float32:
+    if len(gradient) == 1:
         for linear in _large_layers(edge, activations):
             (behind,) = torch.autograd.grad(edge, GradientEdge(linear.node, 0), gradient, retain_graph=keep)
             gradient, edge = _of_units_that_are_on(behind, linear.weight), linear.before
@@ -132,13 +132,16 @@ def differentiate(
 
 
 def _large_layers(edge: GradientEdge, activations: Sequence[Tensor]) -> Iterator[Linear]:
-    """Layers of many weights through which alone everything passes on its way from an edge to the activations."""
-    stops = {activation.grad_fn for activation in activations} - {None}
-    node: Any = edge.node
+    """Layers of many weights through which alone everything passes on its way from an edge to the activations.
+
+    Those whose product with one sample's gradient is bound by reading the weights, on a CPU.
+    """
+    stops = _stops(activations)
+    node: Any = edge.node if len(activations[0]) == 1 else None
     while node is not None and node not in stops:
         linear = _linear(node)
         if linear is not None and not linear.padding:
-            if linear.weight.numel() >= _MANY_WEIGHTS and linear.weight.is_contiguous() and node is not edge.node:
+            if _is_large(linear.weight) and node is not edge.node:
                 yield linear
             node = linear.before.node
         elif node.name().startswith(_ONE_INPUT):
@@ -148,17 +151,11 @@ def _large_layers(edge: GradientEdge, activations: Sequence[Tensor]) -> Iterator
 
 
 def _of_units_that_are_on(gradient: Tensor, weight: Tensor) -> Tensor:
-    """Σ_j g[0, j] W[j, :], (1, C_in), over the units j whose gradient isn't 0."""
-    units = gradient[0].nonzero()[:, 0]
-    if 4 * len(units) > 3 * len(weight):
+    """Σ_j g[0, j] W[j, :], (1, C_in); the rows of units whose gradient is 0 aren't read."""
+    if native.load_failure() is not None:
         return gradient @ weight
-    width = weight.shape[1]
-    columns = next(size for size in range(min(width, _COLUMNS), 0, -1) if width % size == 0)
-    pieces = width // columns
-    places = units * pieces + torch.arange(pieces)[:, None]
-    factors = gradient[0, units].expand(pieces, -1).contiguous()
-    summed = torch.nn.functional.embedding_bag(places, weight.view(-1, columns), mode="sum", per_sample_weights=factors)
-    return summed.view(1, width)
+    summed: Tensor = native.row_sum(weight, gradient[0].contiguous(), weight.new_empty(weight.shape[1]))
+    return summed[None]
 
 
 def _is_classwise(node: Any, shape: tuple[int, ...]) -> bool:
@@ -215,5 +212,10 @@ def _is_plain(tensor: Tensor) -> bool:
     return type(tensor) in (Tensor, torch.nn.Parameter) and tensor.untyped_storage().nbytes() > 0
 
 
-def _edge(tensor: Tensor) -> GradientEdge:
-    return get_gradient_edge(tensor)
+def _is_large(weight: Tensor) -> bool:
+    whole = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64) and weight.stride(1) == 1
+    return whole and weight.numel() >= _MANY_WEIGHTS
+
+
+def _stops(activations: Sequence[Tensor]) -> set[Any]:
+    return {activation.grad_fn for activation in activations} - {None}

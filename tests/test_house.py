@@ -39,7 +39,7 @@ ORDER = (
 ASIDE = {"models", "simulate"}
 WITHIN_OPS = (
     {"forms"},
-    {"bands", "counters", "operands", "preference"},
+    {"bands", "counters", "operands", "preference", "threads"},
     {"checks", "reference", "native"},
     {"cuda", "triton", "colormaps"},
     {"dispatch", "plans", "backward"},

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from camfast.ops import threads
 from camfast.ops.forms import FusedCam, Gain, Rectify, RunningMax, tensors_of
 from camfast.ops.operands import (
     DTYPE_CODES,
@@ -34,7 +35,9 @@ Signature = Callable[
 @functools.cache
 def _load() -> ModuleType | str:
     try:
-        return importlib.import_module("camfast._C")
+        kernels = importlib.import_module("camfast._C")
+        threads.share(kernels)
+        return kernels
     except ImportError as error:
         return f"camfast._C does not load ({error}): build it with 'make build' or 'pip install .'"
 
@@ -201,6 +204,15 @@ def running_max(values: Tensor, index: Tensor, candidate: Tensor, unit: int | Te
         units, unit if units is None else 0,
         out.values, out.values.stride(0), out.index, out.index.stride(0),
     )  # fmt: skip
+
+
+@Kernel
+def row_sum(matrix: Tensor, factors: Tensor, out: Tensor) -> Iterable[Any]:
+    """Σ_j factors[j] · matrix[j, i] over the j whose factor isn't 0; no op of `camfast.ops`, for `camfast.head_chain`.
+
+    ``matrix`` (J, I) with adjacent columns, ``factors`` (J,) and ``out`` (I,) contiguous, float32 or float64 all.
+    """
+    return DTYPE_CODES[matrix.dtype], *matrix.shape, matrix, matrix.stride(0), factors, out
 
 
 def _kernels() -> ModuleType:

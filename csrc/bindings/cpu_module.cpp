@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -15,9 +16,11 @@
 #include "camfast/linear_upsample.h"
 #include "camfast/overlay.h"
 #include "camfast/product_sum.h"
+#include "camfast/row_sum.h"
 #include "camfast/running_max.h"
 #include "camfast/weighted_sum.h"
 #include "cpu/isa.h"
+#include "cpu/parallel.h"
 
 namespace py = pybind11;
 
@@ -176,12 +179,29 @@ void running_max(int dtype, Int n, Int p, Address values, Int values_sn, Address
     });
 }
 
+void row_sum(int dtype, Int j, Int i, Address matrix, Int matrix_sj, Address factors, Address out,
+             int threads) {
+    call(j * i, [&] {
+        return camfast::row_sum({pointer(matrix), static_cast<DType>(dtype), 2, {j, i}, {matrix_sj, 1}},
+                                {pointer(factors), results(dtype), 1, {j}, {1}},
+                                {mutable_pointer(out), results(dtype), 1, {i}, {1}}, threads);
+    });
+}
+
 py::list supported_isas() {
     py::list names;
     for (int i = 0; i < camfast::cpu::kIsas; ++i)
         if (const auto isa = static_cast<camfast::cpu::Isa>(i); camfast::cpu::isa_supported(isa))
             names.append(camfast::cpu::isa_name(isa));
     return names;
+}
+
+void use_team(Address parallel, Address number) {
+    camfast::cpu::Team team{};
+    const void* const addresses[] = {pointer(parallel), pointer(number)};
+    static_assert(sizeof team == sizeof addresses);
+    std::memcpy(&team, addresses, sizeof team);  // addresses of functions: no cast converts them
+    camfast::cpu::use_team(team);
 }
 
 }  // namespace
@@ -223,7 +243,10 @@ PYBIND11_MODULE(_C, module) {
            arg("values_sn"), arg("index"), arg("index_sn"), arg("candidate"), arg("candidate_sn"),
            arg("units"), arg("unit"), arg("values_out"), arg("values_out_sn"), arg("index_out"),
            arg("index_out_sn"), arg("threads"));
+    define(module, "row_sum", row_sum, arg("dtype"), arg("j"), arg("i"), arg("matrix"), arg("matrix_sj"),
+           arg("factors"), arg("out"), arg("threads"));
     define_signature(module);
     module.def("isa", [] { return camfast::cpu::isa_name(camfast::cpu::chosen().isa); });
     module.def("supported_isas", supported_isas);
+    module.def("use_team", use_team, arg("parallel"), arg("number"));
 }

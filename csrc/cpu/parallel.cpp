@@ -36,21 +36,44 @@ struct alignas(64) Share {
     std::int64_t end = 0;
 };
 
+/// A loop that is cut into a share for each thread.
+struct Loop {
+    std::int64_t items;
+    int threads;
+    void (*task)(void*, std::int64_t);
+    void* context;
+    Share* shares;
+
+    void cut() const noexcept {
+        for (int i = 0; i < threads; ++i) {
+            shares[i].next.store(items * i / threads, std::memory_order_relaxed);
+            shares[i].end = items * (i + 1) / threads;
+        }
+    }
+
+    // A thread keeps its share from loop to loop, so that it finds in its cache what it touched before.
+    void work(int worker) const noexcept {
+        for (int i = 0; i < threads; ++i) {
+            Share& share = shares[(worker + i) % threads];
+            for (;;) {
+                const std::int64_t item = share.next.fetch_add(1, std::memory_order_relaxed);
+                if (item >= share.end) break;
+                task(context, item);
+            }
+        }
+    }
+};
+
 class Pool {
 public:
     void run(std::int64_t items, int threads, void (*task)(void*, std::int64_t), void* context) noexcept {
         threads = grow(threads);
-        task_ = task;
-        context_ = context;
-        shares_used_ = threads;
-        for (int i = 0; i < threads; ++i) {
-            shares_[i].next.store(items * i / threads, std::memory_order_relaxed);
-            shares_[i].end = items * (i + 1) / threads;
-        }
+        loop_ = {items, threads, task, context, shares_};
+        loop_.cut();
         finished_.store(0, std::memory_order_relaxed);
         tickets_.store(threads - 1);
         wake(threads - 1);
-        work(0);
+        loop_.work(0);
         // Threads that have not come by now would find nothing left to do.
         const int joined = threads - 1 - tickets_.exchange(0);
         for (int spins = 0; finished_.load(std::memory_order_acquire) != joined; ++spins)
@@ -84,18 +107,6 @@ private:
             for (int i = 0; i < wanted; ++i) condition_.notify_one();
     }
 
-    void work(int worker) noexcept {
-        // A thread keeps its share from loop to loop, so that it finds in its cache what it touched before.
-        for (int i = 0; i < shares_used_; ++i) {
-            Share& share = shares_[(worker + i) % shares_used_];
-            for (;;) {
-                const std::int64_t item = share.next.fetch_add(1, std::memory_order_relaxed);
-                if (item >= share.end) break;
-                task_(context_, item);
-            }
-        }
-    }
-
     bool take_ticket() noexcept {
         int tickets = tickets_.load();
         while (tickets > 0)
@@ -117,7 +128,7 @@ private:
                 --sleepers_;
                 spins = 0;
             }
-            work(worker);
+            loop_.work(worker);
             finished_.fetch_add(1, std::memory_order_release);
             // A second ticket of the same loop would find no work: let the others have it.
         }
@@ -126,9 +137,7 @@ private:
     std::atomic<bool> taken_{false};
     int workers_ = 0;
 
-    void (*task_)(void*, std::int64_t) = nullptr;
-    void* context_ = nullptr;
-    int shares_used_ = 0;
+    Loop loop_{};
     Share shares_[kMaxThreads];
     std::atomic<int> finished_{0};
     std::atomic<int> tickets_{0};
@@ -140,21 +149,26 @@ private:
 
 std::atomic<Pool*> the_pool{nullptr};
 
+/// The team of `use_team`: `number` is set first, as `parallel` says that both are there.
+std::atomic<decltype(Team::parallel)> team_parallel{nullptr};
+std::atomic<decltype(Team::number)> team_number{nullptr};
+
+/// Threads do not survive a fork, and locks may be held by one of them: a child starts with none of either.
+void forget_at_fork() noexcept {
+#if defined(__unix__) || defined(__APPLE__)
+    static const int registered = pthread_atfork(nullptr, nullptr, [] {
+        the_pool.store(nullptr);
+        team_parallel.store(nullptr);
+    });
+    static_cast<void>(registered);
+#endif
+}
+
 /// The pool is never destroyed: its threads may outlive every static object of a process that exits.
 Pool* pool() noexcept {
     Pool* current = the_pool.load(std::memory_order_acquire);
     if (current) return current;
-    static std::once_flag at_fork;
-    try {
-        std::call_once(at_fork, [] {
-#if defined(__unix__) || defined(__APPLE__)
-            // Threads do not survive a fork, and the old pool's locks may be held by one of them.
-            pthread_atfork(nullptr, nullptr, [] { the_pool.store(nullptr); });
-#endif
-        });
-    } catch (const std::exception&) {
-        return nullptr;
-    }
+    forget_at_fork();
     Pool* fresh = new (std::nothrow) Pool;
     if (fresh && !the_pool.compare_exchange_strong(current, fresh)) {
         delete fresh;
@@ -163,10 +177,34 @@ Pool* pool() noexcept {
     return fresh;
 }
 
+/// Threads that a team is asked for at most: their shares stay on the caller's stack.
+constexpr int kMaxTeam = 64;
+
+void run_on_team(decltype(Team::parallel) parallel, std::int64_t items, int threads,
+                 void (*task)(void*, std::int64_t), void* context) noexcept {
+    Share shares[kMaxTeam];
+    Loop loop{items, std::min(threads, kMaxTeam), task, context, shares};
+    loop.cut();
+    // A nested team may have fewer threads than it was asked for; each takes what the others leave.
+    parallel([](void* data) { static_cast<const Loop*>(data)->work(team_number.load()()); }, &loop,
+             static_cast<unsigned>(loop.threads), 0);
+}
+
 }  // namespace
+
+void use_team(Team team) noexcept {
+    forget_at_fork();
+    if (team.number) team_number.store(team.number);  // kept for a loop that still runs on the team before
+    team_parallel.store(team.number ? team.parallel : nullptr);
+}
 
 void run_tasks(std::int64_t items, int threads, void (*task)(void*, std::int64_t), void* context) noexcept {
     if (items > 1 && threads > 1) {
+        if (const auto parallel = team_parallel.load()) {
+            run_on_team(parallel, items, static_cast<int>(std::min<std::int64_t>(items, threads)), task,
+                        context);
+            return;
+        }
         Pool* const shared = pool();
         if (shared && shared->try_take()) {
             shared->run(items, static_cast<int>(std::min<std::int64_t>(items, threads)), task, context);

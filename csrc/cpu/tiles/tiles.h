@@ -80,6 +80,9 @@ struct Rows {
     bool stream;
 };
 
+/// Rows of a matrix that are summed at a time.
+constexpr int kGroupedRows = 8;
+
 /// What a picture's pixels are painted with.
 struct Paint {
     std::uint32_t colors[256];  ///< red in the low byte, then green, then blue
@@ -118,6 +121,10 @@ struct TileKernels {
     /// index)[i]; candidate of type T, values of type R, and the outputs may be the inputs
     void (*keep_larger)(const void* values, const std::int32_t* index, const void* candidate,
                         std::int32_t unit, std::int64_t n, void* values_out, std::int32_t* index_out);
+    /// sum[i] += sum_r factors[r] rows[r][i] for at most kGroupedRows rows; factors of type R. Meanwhile
+    /// next[r][i] is fetched, an address for each row that need not be one.
+    void (*add_rows)(const void* const* rows, const void* const* next, const void* factors, int count,
+                     std::int64_t n, double* sum);
 };
 
 /// Kernels by DType.
@@ -132,6 +139,7 @@ struct TileTable {
     void fill_map_sums(TileTable&) noexcept;     \
     void fill_overlay(TileTable&) noexcept;      \
     void fill_pack(TileTable&) noexcept;         \
+    void fill_row_sum(TileTable&) noexcept;      \
     void fill_running_max(TileTable&) noexcept;  \
     void fill_upsample(TileTable&) noexcept;     \
     }
