@@ -35,6 +35,7 @@ from camfast.errors import (
     TrainingModeWarning,
 )
 from camfast.explanation import Explanation
+from camfast.export import export
 from camfast.frozen import Frozen
 from camfast.head_map import head_map
 from camfast.methods import methods
@@ -79,6 +80,7 @@ __all__ = [
     "component",
     "deconvnet",
     "effective_receptive_field",
+    "export",
     "guided_backprop",
     "guided_gradcam",
     "head_map",

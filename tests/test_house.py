@@ -29,7 +29,7 @@ ORDER = (
     {"capture", "passes", "explanation", "head_map", "receptive_field", "centres", "split"},
     {"calibration", "frozen"},
     {"depths", "engine"},
-    {"backprop", "baselines", "cam", "provenance", "scoring", "sweep"},
+    {"backprop", "baselines", "cam", "export", "provenance", "scoring", "sweep"},
     {"metrics", "perturbation", "saving"},
     {"scan", "plot"},
     {"cli"},
@@ -57,7 +57,7 @@ WITHIN_OPS = (
 )
 OPTIONAL = {
     "triton", "matplotlib", "zarr", "scipy", "PIL", "skimage", "mrcfile", "tifffile", "nibabel", "ome_zarr_models",
-    "jinja2", "lmfit", "dask", "distributed",
+    "jinja2", "lmfit", "dask", "distributed", "onnx", "onnxscript", "onnxruntime",
 }  # fmt: skip
 LONGEST = 300
 PUBLIC = [
