@@ -86,9 +86,9 @@ def assemble(
         lead = values.ndim
         flags = part.ill_conditioned
         found["maps"][name], found["grid"][name], found["weights"][name] = part.maps, part.grid, part.weights
-        found["residual"][name] = (values - part.grid.flatten(lead).sum(-1, dtype=torch.float64)).to(part.grid.dtype)
-        least, most = part.grid.flatten(lead).aminmax(dim=-1)
-        found["empty"][name] = (least == 0) & (most == 0)
+        flat = part.grid.flatten(lead)
+        found["residual"][name] = (values - flat.sum(-1, dtype=torch.float64)).to(flat.dtype)
+        found["empty"][name] = torch.linalg.vector_norm(flat, torch.inf, -1) == 0  # NaN isn't
         found["ill"][name] = _per_sample(flags, values)
         # a GPU isn't waited for: there the field says it
         if flags is not None and flags.device.type == "cpu" and bool(flags.any()):

@@ -25,6 +25,8 @@ def arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     TypeError
         If they are a numpy array.
     """
+    if isinstance(inputs, Tensor):
+        return (inputs.clone(),), {}
     if isinstance(inputs, np.ndarray):
         raise TypeError("inputs is a numpy array: pass torch.from_numpy(inputs), with the batch as its first axis")
     positional = () if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (inputs,)

@@ -2,7 +2,7 @@
 
 Torch's threads spin for a while after each of its ops, as they expect another. A second pool would have to share the
 cores with them just then, and a kernel behind a convolution waited for milliseconds until its threads got their turn.
-So the kernels run on torch's own, where these are the ones of the libgomp in its wheel; elsewhere on the library's pool.
+So the kernels run on torch's own, where these are the ones of the libgomp in its wheel; elsewhere on the library's.
 """
 
 import ctypes
