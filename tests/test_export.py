@@ -77,6 +77,52 @@ def test_onnx(tmp_path: Path, name: str) -> None:
     _check(found, camfast.Explainer(model, layer, method, **options)(images, "all"))
 
 
+class _Headed(nn.Module):
+    """A head in functions behind the layer "trunk"."""
+
+    def __init__(self, head) -> None:
+        super().__init__()
+        self.trunk, self.last, self.head = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Linear(4, 5), head
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(self, self.trunk(x))
+        return y
+
+
+class _Signed(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
+def _pooled(*layers: nn.Module) -> nn.Sequential:
+    return nn.Sequential(nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU()), *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+HEADS_REFUSED = {
+    "sliced scores": (_Headed(lambda net, a: net.last(a.mean((2, 3)))[:, :3]), "getitem"),
+    "one position": (_Headed(lambda net, a: net.last(a[:, :, 0, 0])), "getitem"),
+    "branches": (_Headed(lambda net, a: net.last(a.mean((2, 3)) + a.mean((2, 3)))), "mean_1"),
+    "window": (_pooled(nn.AvgPool2d(5)), r"\(AvgPool2d\)"),  # one window, which leaves a part of the grid out
+    "wrapped": (_pooled(nn.Conv2d(5, 5, 1, padding=1, padding_mode="circular")), r"\(Conv2d\)"),
+    "values": (_pooled(_Signed()), "can't trace it"),
+}
+
+
+@pytest.mark.parametrize("name", HEADS_REFUSED)
+def test_heads_without_closed_form_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    model, step = HEADS_REFUSED[name]
+    layer = "trunk" if isinstance(model, _Headed) else "0"
+    with pytest.raises(camfast.SplitError, match=rf"the head can't be exported.*{step}"):
+        camfast.export(model.eval(), layer, "respond", 1, tmp_path / "net.pt2", example=torch.randn(2, 3, 9, 7))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fixed_batch_of_one(tmp_path: Path) -> None:
+    model, image = squeezed().eval(), torch.randn(1, 3, 9, 7)
+    path = camfast.export(model, "1", "gradcam", 2, tmp_path / "net.pt2", example=image, dynamic_batch=False)
+    _check(torch.export.load(path).module()(image), camfast.Explainer(model, "1", "gradcam")(image, 2))
+
+
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     images = torch.randn(2, 3, 9, 7)
 

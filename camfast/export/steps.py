@@ -1,6 +1,5 @@
 """Heads as chains of steps whose gradients have a closed form, in plain torch operations."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +21,6 @@ _AVERAGING = {
 }  # fmt: skip
 _RELU = {F.relu, torch.relu, torch.relu_, "relu", "relu_"}
 _VIEWS = {torch.flatten, torch.reshape, torch.squeeze, "flatten", "view", "reshape", "squeeze"}
-_SIZES = {getattr, operator.getitem, "size"}
 
 
 class Step(nn.Module):
@@ -92,7 +90,8 @@ class Linear(Step):
 
     def backward(self, gradient: Tensor, x: Tensor) -> Tensor:  # noqa: ARG002
         """∂/∂x = ∂/∂y W."""
-        return gradient @ self.layer.weight
+        passed: Tensor = gradient @ self.layer.weight
+        return passed
 
 
 class Pointwise(Step):
@@ -111,7 +110,7 @@ class Pointwise(Step):
         """∂/∂x[p] = ∂/∂y[p] W, without what is padded."""
         for axis, (pad, extent) in enumerate(zip(self.layer.padding, x.shape[2:], strict=True), start=3):
             gradient = gradient.narrow(axis, pad, extent)
-        flat = gradient.flatten(3).transpose(2, 3) @ self.layer.weight.flatten(1)
+        flat: Tensor = gradient.flatten(3).transpose(2, 3) @ self.layer.weight.flatten(1)
         return flat.transpose(2, 3).reshape(*gradient.shape[:2], *x.shape[1:])
 
 
@@ -130,7 +129,10 @@ def chain(head: nn.Module, features: Tensor) -> list[Step]:
     SplitError
         If a step has no closed form here; the message names it.
     """
-    traced = fx.symbolic_trace(head)
+    try:
+        traced = fx.symbolic_trace(head)
+    except Exception as error:  # whatever the head's code raises on torch.fx's stand-ins for tensors
+        raise _refused(f"torch.fx can't trace it ({' '.join(str(error).split())})") from error
     with torch.no_grad():
         ShapeProp(traced).propagate(features.clone())
     steps: list[Step] = []
@@ -139,7 +141,9 @@ def chain(head: nn.Module, features: Tensor) -> list[Step]:
         if node.op == "placeholder":
             last = node
             continue
-        if node.op in ("output", "get_attr") or (node.op != "call_module" and node.target in _SIZES):
+        if node.op == "output" and node.args[0] is not last:
+            raise _refused(f"it doesn't return the output of its last step, {last.name}")
+        if node.op in ("output", "get_attr") or "tensor_meta" not in node.meta:  # what isn't a tensor is a size
             continue
         module = traced.get_submodule(str(node.target)) if node.op == "call_module" else None
         described = f"{node.target} ({type(module).__name__})" if module is not None else f"{node.name} ({node.op})"
@@ -149,7 +153,7 @@ def chain(head: nn.Module, features: Tensor) -> list[Step]:
         step = _step(node, module, before, after)
         if step is None:
             raise _refused(f"{described}, from {before} to {after}, is none of them")
-        steps += [] if isinstance(step, nn.Identity) else [step]  # type: ignore[list-item]
+        steps += [] if isinstance(step, nn.Identity) else [step]
         last = node
     if last is None or tuple(last.meta["tensor_meta"].shape)[:1] != features.shape[:1]:
         raise _refused("it doesn't return scores (N, C)")
@@ -163,7 +167,7 @@ def _step(node: fx.Node, module: nn.Module | None, before: tuple[int, ...], afte
     target: Any = node.target
     pooled = len(before) > 2 and after[:2] == before[:2] and set(after[2:]) <= {1}
     if isinstance(module, _AVERAGES) or (module is None and target in _AVERAGING):
-        return Average(len(after) > 2) if pooled and not getattr(module, "padding", 0) else None
+        return Average(len(after) > 2) if pooled and _covers(module, before[2:]) else None
     if isinstance(module, nn.ReLU) or (module is None and target in _RELU):
         return ReLU()
     if isinstance(module, nn.Flatten) or (module is None and target in _VIEWS):
@@ -172,12 +176,21 @@ def _step(node: fx.Node, module: nn.Module | None, before: tuple[int, ...], afte
         return Linear(module) if len(before) == 2 else None
     if isinstance(module, _CONVOLUTIONS):
         plain = set(module.kernel_size) | set(module.stride) == {1} and module.groups == 1
-        return Pointwise(module) if plain and not isinstance(module.padding, str) else None
+        padded = module.padding_mode == "zeros" and not isinstance(module.padding, str)
+        return Pointwise(module) if plain and padded else None
     still = isinstance(module, nn.Identity) or (
         isinstance(module, nn.modules.dropout._DropoutNd) and not module.training
     )
     off = target is F.dropout and not node.kwargs.get("training", True)
     return nn.Identity() if still or off or (module is None and target == "contiguous") else None
+
+
+def _covers(module: Any, sizes: tuple[int, ...]) -> bool:
+    """Whether a pooling's window is the whole grid; windows of functions are told by the values alone."""
+    if not isinstance(module, nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d):
+        return True
+    kernel: Any = module.kernel_size
+    return sizes == (tuple(kernel) if isinstance(kernel, Sequence) else (kernel,) * len(sizes))
 
 
 def _refused(found: str) -> SplitError:
