@@ -77,12 +77,16 @@ bench: build     ## every figure of bench/README.md, measured and written there
 	$(BIN)/python -m bench.overhead --write
 	$(BIN)/python -m bench.ratios --patience 5 --write
 	$(BIN)/python -m bench.end_to_end --patience 5 --write
+	$(BIN)/python -m bench.threads --patience 5 --write
+	$(BIN)/python -m pip install -q --no-deps -r requirements-parity.txt
+	$(BIN)/python -m bench.compare --patience 5 --write
 	$(BIN)/python -m pytest bench -o python_files='bench_*.py' -o python_functions='bench_*' --benchmark-only
 
 bench-quick: build
 	$(BIN)/python -m bench.overhead
 	$(BIN)/python -m bench.ratios --quick
 	$(BIN)/python -m bench.end_to_end --quick
+	$(BIN)/python -m bench.compare --quick
 
 studies-quick: build  ## every study in its short form (needs the real data, see CAMFAST_DATA)
 	printf '%s\n' $(STUDIES) | OMP_NUM_THREADS=1 xargs -P 2 -I {} sh -c 'echo "-- {}"; $(BIN)/python -m studies.{} --quick > build/{}.txt'

@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _compare(network: Network, model: nn.Module, batch: int, seconds: float) -> Comparison:
-    """The plain forward pass without a graph, and explanations of the same inputs, upsampled by Gaussians, into maps that exist."""
+    """The forward pass without a graph, and explanations upsampled by Gaussians, into maps that exist."""
     inputs = network.inputs(batch)
 
     def forward() -> Tensor:

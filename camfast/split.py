@@ -41,7 +41,7 @@ def split(
         Dotted name or module; where it runs several times, the last call counts.
     example
         Inputs that the halves are compared with the model on at once: a tensor (N, C, *S_in), or a tuple or dict of
-        arguments. None: on the first inputs that the trunk is given outside of a compilation.
+        arguments. None: on what the trunk is given first outside of a compilation.
     pair
         The two halves, where the caller has them.
 
@@ -68,6 +68,8 @@ def split(
     """
     inner = layers.unwrap(model)
     name, module = layers.find(inner, layer)
+    if pair is not None and not (len(pair) == 2 and all(isinstance(half, nn.Module) for half in pair)):
+        raise TypeError(f"pair must be two modules, (trunk, head), found {pair!r}")
     trunk, head = pair or _slices(inner, name) or _traced(inner, name, module)
     if example is not None:
         _compare(inner, trunk, head, example)
@@ -177,20 +179,21 @@ def _behind(graph: fx.Graph, cut: fx.Node) -> fx.Graph:
 
 
 def _compare_on_first_inputs(model: nn.Module, trunk: nn.Module, head: nn.Module) -> None:
-    """Compare when the trunk first runs; the hook is then gone."""
-    lock, done = threading.Lock(), [False]
+    """Compare before the trunk runs, until it was done once and the halves agreed."""
+    comparing = threading.Lock()
 
-    def check(_: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any], __: Any) -> None:
-        if torch.compiler.is_compiling() or any(not _is_real(value) for value in (*args, *keywords.values())):
+    def check(_: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        if torch.compiler.is_compiling() or not all(map(_is_real, tree_leaves((args, keywords)))):
             return
-        with lock:
-            if done[0]:
-                return
-            done[0] = True  # the comparison runs the trunk itself
-            handle.remove()
+        if not comparing.acquire(blocking=False):
+            return  # the comparison runs the trunk itself
+        try:
             _compare(model, trunk, head, keywords or args)
+            handle.remove()
+        finally:
+            comparing.release()
 
-    handle: Any = trunk.register_forward_hook(check, with_kwargs=True)
+    handle: Any = trunk.register_forward_pre_hook(check, with_kwargs=True)
 
 
 def _is_real(value: Any) -> bool:
@@ -204,21 +207,32 @@ def _compare(model: nn.Module, trunk: nn.Module, head: nn.Module, example: Any) 
     def halves(*args: Any, **keywords: Any) -> Any:
         return head(trunk(*args, **keywords))
 
-    found, expected = (_run(model, function, example) for function in (halves, model))
-    pairs = zip(*(tree_leaves(result) for result in (found, expected)), strict=False)
-    for left, right in pairs:
-        if not isinstance(right, Tensor):
-            continue
-        if not isinstance(left, Tensor) or left.shape != right.shape:
-            shape = tuple(left.shape) if isinstance(left, Tensor) else type(left).__name__
-            raise SplitError(f"head(trunk(inputs)) gives {shape} where the model gives {tuple(right.shape)}; {_REMEDY}")
-        away = (left.double() - right.double()).abs().nan_to_num()
-        size = float(right.double().abs().nan_to_num(posinf=0, neginf=0).max()) if right.numel() else 0.0
-        if right.numel() and float(away.max()) > _TOLERANCE.get(right.dtype, 0.0) * max(size, 1e-30):
-            raise SplitError(
-                f"head(trunk(inputs)) differs from the model's output by up to {float(away.max()):.3g}, where values "
-                f"reach {size:.3g}: what the model does depends on more than torch.fx sees; {_REMEDY}"
-            )
+    found, expected = (tree_leaves(_run(model, function, example)) for function in (halves, model))
+    for left, right in zip(found, expected, strict=False):
+        if isinstance(right, Tensor):
+            difference = disagreement(left, right, _TOLERANCE.get(right.dtype, 0.0))
+            if difference is not None:
+                raise SplitError(
+                    f"head(trunk(inputs)) {difference} that the model gives: it depends on more than the two halves "
+                    f"hold; {_REMEDY}"
+                )
+
+
+def disagreement(found: Any, expected: Tensor, tolerance: float) -> str | None:
+    """How a result differs from what it should be, None where it doesn't: by ``tolerance`` of the largest value.
+
+    NaN and infinities agree with their like alone.
+    """
+    if not isinstance(found, Tensor) or found.shape != expected.shape:
+        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        return f"gives {shape} in the place of {tuple(expected.shape)}"
+    left, right = found.double(), expected.double()
+    size = float(right[right.isfinite()].abs().max()) if right.isfinite().any() else 0.0
+    away = (left - right).abs()
+    wrong = ~((left == right) | (left.isnan() & right.isnan()) | (away <= tolerance * size))
+    if not wrong.any():
+        return None
+    return f"differs by up to {float(away[wrong].max()):.3g} from values up to {size:.3g}"
 
 
 def _run(model: nn.Module, function: Callable[..., Any], example: Any) -> Any:

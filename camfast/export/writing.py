@@ -17,7 +17,7 @@ from camfast.export.steps import chain
 from camfast.methods import get
 from camfast.ops import reference
 from camfast.ops.forms import FORMS, Centres, Gain, Upsample, per_axis, split_centres
-from camfast.split import split
+from camfast.split import disagreement, split
 
 # Of the largest value: what other kernels of the same float32 operations may differ by.
 _TOLERANCE = 1e-4
@@ -92,6 +92,8 @@ def export(
     if not isinstance(example, Tensor) or example.dtype != torch.float32:
         found = example.dtype if isinstance(example, Tensor) else type(example).__name__
         raise TypeError(f"example must be a float32 tensor (N, C, *S_in), found {found}")
+    if not len(example):
+        raise ValueError("example holds no sample: one at least is needed to try the graph on")
     listed = target if isinstance(target, list | tuple) else [target]
     if target not in ("predicted", "all") and not all(type(one) is int for one in listed):
         raise TypeError(f"target must be 'predicted', 'all', a class or a list of classes, found {target!r}")
@@ -107,8 +109,7 @@ def export(
     expected = explainer(inputs, target)
     with torch.no_grad():
         graph = _Explained(explainer, layer, target, inputs)
-        for name, one, other in zip(("scores", "maps"), graph(inputs), (expected.scores, expected.maps), strict=True):
-            _compare("the graph", name, one, other)
+        _compare("the graph", graph(inputs), (expected.scores, expected.maps))
         dynamic = {0: torch.export.Dim("batch")} if dynamic_batch else None
         given = inputs if dynamic_batch else example
         program = torch.export.export(graph, (given,), dynamic_shapes=(dynamic,))
@@ -116,10 +117,15 @@ def export(
             "layer": str(explainer.layer), "method": method, "target": str(target), "camfast": __version__,
             "torch": torch.__version__,
         }  # fmt: skip
-        found = _onnx(program, path, notes, given) if path.suffix == ".onnx" else _pt2(program, path, notes, given)
-    if found is not None:
-        for name, one, other in zip(("scores", "maps"), found, (expected.scores, expected.maps), strict=True):
-            _compare(str(path), name, one, other[: len(given)])
+        write = _onnx if path.suffix == ".onnx" else _pt2
+        returned = write(program, path, notes, given)
+    if returned is not None:
+        count = len(given)
+        try:
+            _compare(str(path), returned, (expected.scores[:count], expected.maps[:count]))
+        except SplitError:
+            path.unlink()  # nothing wrong is left behind
+            raise
     return path
 
 
@@ -186,10 +192,8 @@ def _onnx(program: Any, path: Path, notes: dict[str, str], inputs: Tensor) -> tu
     return torch.from_numpy(scores).to(inputs.device), torch.from_numpy(maps).to(inputs.device)
 
 
-def _compare(place: str, name: str, found: Tensor, expected: Tensor) -> None:
-    away = float((found - expected).abs().nan_to_num().max())
-    size = float(expected.abs().nan_to_num().max())
-    if found.shape != expected.shape or away > _TOLERANCE * max(size, 1e-30):
-        raise SplitError(
-            f"{place}: the {name} differ from Explainer's by up to {away:.3g}, where they reach {size:.3g}"
-        )
+def _compare(place: str, found: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> None:
+    for name, one, other in zip(("scores", "maps"), found, expected, strict=True):
+        difference = disagreement(one, other, _TOLERANCE)
+        if difference is not None:
+            raise SplitError(f"{place}: what it returns as {name} {difference} that Explainer gives")
