@@ -153,8 +153,8 @@ def _large_layers(edge: GradientEdge, activations: Sequence[Tensor]) -> Iterator
 
 
 def _of_units_that_are_on(gradient: Tensor, weight: Tensor) -> Tensor:
-    """Σ_j g[0, j] W[j, :], (1, C_in); the rows of units whose gradient is 0 aren't read."""
-    if native.load_failure() is not None:
+    """G W, (positions, C_in); of a single position the rows of units whose gradient is 0 aren't read."""
+    if len(gradient) != 1 or native.load_failure() is not None:  # several positions of the one sample share a layer
         return gradient @ weight
     summed: Tensor = native.row_sum(weight, gradient[0].contiguous(), weight.new_empty(weight.shape[1]))
     return summed[None]

@@ -171,3 +171,25 @@ def test_a_head_without_any_unit_on_gives_zeros():
     with torch.no_grad():
         head[1].bias.fill_(-1e3)
     assert not camfast.cam(model, torch.randn(1, 2, 6, 7), "trunk", 3, method="hirescam").any()
+
+
+@pytest.mark.parametrize("flat", [False, True], ids=["mean", "flatten"])
+def test_one_sample_of_several_tokens(monkeypatch, flat):
+    """A dense layer that the positions of one sample share, in front of the linear head."""
+    monkeypatch.setattr(head_chain, "_MANY_WEIGHTS", 1)
+
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.norm, self.fc = nn.Linear(8, 16), nn.LayerNorm(16), nn.Linear(16, 12)
+            self.head = nn.Linear(12 * 9 if flat else 12, CLASSES)
+
+        def forward(self, x):
+            features = self.fc(self.norm(self.stem(x))).relu()
+            return self.head(features.flatten(1) if flat else features.mean(1))
+
+    model, x = Tokens().double(), torch.randn(2, 9, 8, dtype=torch.float64)
+    explain = {"layer": "norm", "target": 1, "method": "hirescam", "reshape": lambda t: t.transpose(1, 2)}
+    together = camfast.cam(model, x, size="grid", **explain)
+    alone = torch.cat([camfast.cam(model, sample[None], size="grid", **explain) for sample in x])
+    torch.testing.assert_close(alone, together, rtol=1e-12, atol=1e-14)
