@@ -91,6 +91,7 @@ def test_gradcheck(method):
 
 
 @pytest.mark.parametrize("target", [1, "all", torch.tensor([2, 0]), "predicted"], ids=["one", "all", "each", "best"])
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")  # inductor's imports
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_a_loss_compiles_into_one_graph(backend, target):
     torch._dynamo.reset()
