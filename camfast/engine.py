@@ -191,7 +191,7 @@ class Explainer:
         Raises
         ------
         ValueError
-            If graphs are asked for by ``create_graph``, or the model on a GPU can't be captured.
+            If graphs are asked for by ``create_graph``; and what the explainer raises for the example.
 
         Examples
         --------

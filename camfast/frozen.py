@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from camfast.errors import CaptureError
 from camfast.explanation import Explanation
-from camfast.inputs import arguments
+from camfast.inputs import arguments, as_given
 from camfast.mapping import Outputs
 from camfast.ops.checks import check_out
 from camfast.passes import Arguments, Given
@@ -35,6 +35,7 @@ class Frozen:
     A call returns what the explainer would. On a CPU nothing is allocated for inputs, grids and maps: only what the
     model's own forward pass and the gradient of its head take, and a few numbers a sample. On a GPU the first call for
     a kind of target captures a CUDA graph of forward pass, gradient, map and upsampling, and later calls replay it.
+    Each region, unit or function is a kind of its own: pass the same object again.
 
     What a call returns is overwritten by the next one: clone it, or give ``out=``, to keep it. Weights may be trained
     in place between calls. Nothing else of the model may change: freeze again after moving it, replacing parameters or
@@ -75,7 +76,7 @@ class Frozen:
         TypeError, ValueError
             If the target doesn't fit the output, or ``out`` the maps.
         """
-        _check_like(arguments_of(inputs), self._inputs)
+        _check_like(as_given(inputs), self._inputs)
         if self._model.training != self._training:
             modes = ("evaluation", "training")
             raise ValueError(
@@ -96,7 +97,7 @@ class Frozen:
     def _copied(self, inputs: Any) -> Arguments:
         """The inputs, in the tensors that are kept for them."""
         with torch.no_grad():
-            for kept, leaf in zip(*map(_leaves, (self._inputs, arguments_of(inputs))), strict=True):
+            for kept, leaf in zip(*map(_leaves, (self._inputs, as_given(inputs))), strict=True):
                 if isinstance(kept, Tensor):
                     kept.copy_(leaf)
         return self._inputs
@@ -162,13 +163,6 @@ class Graph:
         """Run again on what the kept inputs and classes hold now."""
         self._graph.replay()
         return self._result
-
-
-def arguments_of(inputs: Any) -> Arguments:
-    """Positional and keyword arguments as they were given, not copied."""
-    if isinstance(inputs, dict):
-        return (), dict(inputs)
-    return (inputs if isinstance(inputs, tuple) else (inputs,)), {}
 
 
 def _check_like(found: Arguments, kept: Arguments) -> None:

@@ -13,7 +13,8 @@ from camfast import head_chain
 from camfast.errors import CaptureError
 from camfast.head_chain import ClassRows
 
-_CHUNK_BYTES = 256 * 2**20
+# Gradients of several targets are made some at a time, so many bytes together.
+CHUNK_BYTES = 256 * 2**20
 _REENTRANT_HELP = (
     "the model uses re-entrant checkpointing behind the layer, which torch.autograd.grad can't pass: use "
     "torch.utils.checkpoint.checkpoint(..., use_reentrant=False), or switch checkpointing off for explanations"
@@ -145,7 +146,7 @@ def _chunk(source: Source, activations: Sequence[Tensor]) -> int:
     if targets == 1 or _has_convolution(source.edge, activations):
         return 1
     size = sum(activation.numel() * activation.element_size() for activation in activations)
-    return max(1, min(targets, _CHUNK_BYTES // max(size, 1)))
+    return max(1, min(targets, CHUNK_BYTES // max(size, 1)))
 
 
 def _has_convolution(start: GradientEdge, activations: Sequence[Tensor]) -> bool:

@@ -6,11 +6,9 @@ import torch
 from torch import Tensor
 
 from camfast import ops
+from camfast.gradients import CHUNK_BYTES
 from camfast.ops.forms import FORMS, Centres, Gain, Upsample
 from camfast.targets import Target, select
-
-# Gradients of several targets are made some at a time, so many bytes together.
-_CHUNK_BYTES = 256 * 2**20
 
 
 def head_map(
@@ -80,7 +78,7 @@ def head_map(
         targets = values.shape[1]
         one_hot = torch.eye(targets, dtype=values.dtype, device=values.device)
         cotangents = one_hot[:, None, :].expand(targets, *values.shape)
-        chunk = max(1, min(targets, _CHUNK_BYTES // max(1, features.numel() * features.element_size())))
+        chunk = max(1, min(targets, CHUNK_BYTES // max(1, features.numel() * features.element_size())))
         (gradients,) = torch.vmap(pull, chunk_size=chunk)(cotangents)
     return ops.fused_cam(
         features, gradients, method, relu=relu, size=size, upsample=upsample, sigma=sigma, gain=gain, centres=centres,

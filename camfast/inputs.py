@@ -27,14 +27,19 @@ def arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """
     if isinstance(inputs, Tensor):
         return (inputs.clone(),), {}
-    if isinstance(inputs, np.ndarray):
-        raise TypeError("inputs is a numpy array: pass torch.from_numpy(inputs), with the batch as its first axis")
-    positional = () if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (inputs,)
-    keywords = dict(inputs) if isinstance(inputs, Mapping) else {}
     copies: tuple[tuple[Any, ...], dict[str, Any]] = tree_map(
-        lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, (tuple(positional), keywords)
+        lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, as_given(inputs)
     )
     return copies
+
+
+def as_given(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments, of the caller's own tensors; see `arguments`."""
+    if isinstance(inputs, np.ndarray):
+        raise TypeError("inputs is a numpy array: pass torch.from_numpy(inputs), with the batch as its first axis")
+    if isinstance(inputs, Mapping):
+        return (), dict(inputs)
+    return (tuple(inputs) if isinstance(inputs, tuple) else (inputs,)), {}
 
 
 def tensors(inputs: Any) -> list[Tensor]:

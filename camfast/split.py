@@ -208,7 +208,9 @@ def _compare(model: nn.Module, trunk: nn.Module, head: nn.Module, example: Any) 
         return head(trunk(*args, **keywords))
 
     found, expected = (tree_leaves(_run(model, function, example)) for function in (halves, model))
-    for left, right in zip(found, expected, strict=False):
+    if len(found) != len(expected):
+        raise SplitError(f"head(trunk(inputs)) gives {len(found)} values, the model {len(expected)}; {_REMEDY}")
+    for left, right in zip(found, expected, strict=True):
         if isinstance(right, Tensor):
             difference = disagreement(left, right, _TOLERANCE.get(right.dtype, 0.0))
             if difference is not None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import types
 
 import pytest
 import torch
@@ -114,6 +115,8 @@ def test_several_layers_and_keyword_inputs(freeze):
     found, expected = form(given, 1), explainer(given, 1)
     assert torch.equal(found.maps, expected.maps)
     assert all(torch.equal(found.grid[name], expected.grid[name]) for name in expected.grid)
+    found = form(types.MappingProxyType(given), 1)  # any mapping, as the explainer takes
+    assert torch.equal(found.maps, expected.maps)
     with pytest.raises(ValueError, match=r"3\.0 where the frozen explainer has 2\.0"):
         form({"image": given["image"], "scale": 3.0}, 1)
     with pytest.raises(ValueError, match="as the example was"):

@@ -90,7 +90,7 @@ def test_chunks_over_the_bound_of_memory(
         for bound, sizes in ((2 * one, [2, 2, 1]), (3 * one + 7, [3, 2]), (one - 1, [1] * 5), (0, [1] * 5)):
             batches.clear()
             with monkeypatch.context() as bounded:
-                bounded.setattr(gradients, "_CHUNK_BYTES", bound)
+                bounded.setattr(gradients, "CHUNK_BYTES", bound)
                 parts = explainer(x, "all")
             assert [size for size, _ in batches] == sizes
             for field in ("maps", "grid", "weights", "residual", "empty", "ill_conditioned"):
@@ -100,7 +100,7 @@ def test_chunks_over_the_bound_of_memory(
 def test_chunks_into_the_callers_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = sequential(), images()
     expected = camfast.cam(model, x, "1", [4, 0, 2, 2, 1])
-    monkeypatch.setattr(gradients, "_CHUNK_BYTES", 2 * 2 * CHANNELS * 64 * 8)
+    monkeypatch.setattr(gradients, "CHUNK_BYTES", 2 * 2 * CHANNELS * 64 * 8)
     out = torch.full((2, 5, 8, 8), torch.nan, dtype=torch.float64)
     result = camfast.Explainer(model, "1")(x, [4, 0, 2, 2, 1], out=out)
     assert result.maps is out

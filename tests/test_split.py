@@ -178,5 +178,12 @@ def test_nan_agrees_with_nan_alone():
     clean.register_forward_hook(lambda _, __, result: result.nan_to_num())
     with pytest.raises(camfast.SplitError, match="differs by up to nan"):
         camfast.split(model, "0", torch.ones(1, 3, 4, 4), pair=(model[0], clean))
+
+    class Twice(nn.Module):
+        def forward(self, x):
+            return x.flatten(1), x
+
+    with pytest.raises(camfast.SplitError, match="gives 2 values, the model 1"):
+        camfast.split(model, "0", torch.ones(1, 3, 4, 4), pair=(model[0], Twice()))
     with pytest.raises(TypeError, match="pair must be two modules"):
         camfast.split(model, "0", pair=(model, lambda x: x))
