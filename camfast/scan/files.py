@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from camfast._extras import require
 from camfast.errors import InputError
 from camfast.provenance import as_json, as_lines
-from camfast.scan.formats.mrc import LABEL_WIDTH, LABELS, read_mrc, write_mrc
-from camfast.scan.formats.ome_zarr import read_ome_zarr, write_ome_zarr
+from camfast.scan.formats.mrc import read_mrc
+from camfast.scan.formats.mrc_writer import LABEL_WIDTH, LABELS, write_mrc
+from camfast.scan.formats.ome_zarr import read_ome_zarr
+from camfast.scan.formats.ome_zarr_writer import write_ome_zarr
 from camfast.scan.formats.others import read_em, read_nifti, read_tiff
 from camfast.scan.volumes import Volume, statistics, volume_of
 
