@@ -57,7 +57,7 @@ WITHIN_OPS = (
 )
 OPTIONAL = {
     "triton", "matplotlib", "zarr", "scipy", "PIL", "skimage", "mrcfile", "tifffile", "nibabel", "ome_zarr_models",
-    "jinja2", "lmfit", "dask", "distributed", "onnx", "onnxscript", "onnxruntime",
+    "jinja2", "lmfit", "dask", "distributed", "onnx", "onnxscript", "onnxruntime", "gemmi",
 }  # fmt: skip
 LONGEST = 300
 PUBLIC = [

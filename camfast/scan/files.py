@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from camfast._extras import require
 from camfast.errors import InputError
 from camfast.provenance import as_json, as_lines
+from camfast.scan.formats.em import read_em
 from camfast.scan.formats.mrc import read_mrc
 from camfast.scan.formats.mrc_writer import LABEL_WIDTH, LABELS, write_mrc
-from camfast.scan.formats.ome_zarr import read_ome_zarr
+from camfast.scan.formats.nifti import read_nifti
+from camfast.scan.formats.ome_zarr import is_store, read_ome_zarr
 from camfast.scan.formats.ome_zarr_writer import write_ome_zarr
-from camfast.scan.formats.others import read_em, read_nifti, read_tiff
+from camfast.scan.formats.tiff import read_tiff
 from camfast.scan.volumes import Volume, statistics, volume_of
 
 MRC_ENDINGS = (".mrc", ".mrcs", ".map", ".rec", ".st", ".ali", ".ccp4")
@@ -33,7 +35,7 @@ READERS: dict[str, Callable[[Path], Volume]] = {
 
 def is_volume_file(path: str | Path) -> bool:
     """Whether the name is that of a format for volumes; a TIFF may hold either and counts as an image."""
-    return _ending(Path(path)) in set(READERS) - {".tif", ".tiff"}
+    return ending_of(Path(path)) in set(READERS) - {".tif", ".tiff"}
 
 
 def read_volume(source: Any) -> Volume:
@@ -48,7 +50,7 @@ def read_volume(source: Any) -> Volume:
     Returns
     -------
     Volume
-        Its ``data`` of the file's own type, a memory map or Zarr array where the format allows it.
+        Its ``data`` of the file's own type, read from the file where it is sliced and not before.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def read_volume(source: Any) -> Volume:
     if not isinstance(source, str | Path):
         return volume_of(source)
     path = Path(source)
-    ending = _ending(path)
+    ending = ".zarr" if is_store(path) else ending_of(path)
     if not path.exists():
         raise InputError(f"{path}: no such file; check the name")
     if ending not in READERS:
@@ -81,7 +83,8 @@ def read_volume(source: Any) -> Volume:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file and its rights") from None
 
 
-def _ending(path: Path) -> str:
+def ending_of(path: Path) -> str:
+    """Ending of a name in small letters, that of the compression with it, such as ``.mrc`` or ``.nii.gz``."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     return "".join(suffixes[-2:]) if suffixes and suffixes[-1] in COMPRESSED else (suffixes or [""])[-1]
 
@@ -140,7 +143,7 @@ def write_volumes(
 def open_written(path: Path) -> Any:
     """Open what `write_volumes` wrote, float32 (z, y, x) or (c, z, y, x), without reading it all."""
     if output_format(path) == "mrc":
-        return read_mrc(path).data
+        return read_mrc(path).data.mapped()
     return require("zarr", "scan", "reading OME-Zarr").open_array(str(path / "0"), mode="r")
 
 

@@ -121,8 +121,12 @@ def test_an_extended_header_is_skipped(tmp_path, data):
     np.testing.assert_array_equal(read_volume(path).data, data)
 
 
-def test_a_plain_file_is_mapped_not_read(tmp_path, data):
-    assert isinstance(read_volume(write(tmp_path / "a.mrc", data)).data.base, np.memmap)
+def test_a_plain_file_is_read_when_it_is_sliced(tmp_path, data):
+    path = write(tmp_path / "a.mrc", data)
+    volume = read_volume(path)
+    patch(path, 1024, struct.pack("<f", 77.0))
+    assert volume.data[0, 0, 0] == 77
+    np.testing.assert_array_equal(volume.data[1:], data[1:])
 
 
 @pytest.mark.parametrize("ending", [".mrc", ".MRC", ".rec", ".map", ".st"])
@@ -159,7 +163,8 @@ def test_a_header_that_claims_a_huge_volume_allocates_nothing(tmp_path, data, pa
     [
         (0, struct.pack("<i", 0), r"the header gives the size \(3, 5, 0\)"),
         (4, struct.pack("<i", -5), r"the header gives the size"),
-        (12, struct.pack("<i", 101), r"its mode is 101, known are 0, 1, 2, 6 and 12"),
+        (12, struct.pack("<i", 16), r"its mode is 16, known are 0, 1, 2, 6, 12 and 101"),
+        (12, struct.pack("<i", 3), r"holds complex values \(mode 3\)"),
         (12, struct.pack("<i", 4), r"holds complex values \(mode 4\)"),
         (64, struct.pack("<i", 2), r"MAPC, MAPR, MAPS are 2, 2, 3"),
         (92, struct.pack("<i", -1), r"not an MRC file"),

@@ -99,7 +99,7 @@ def test_written_and_read_again(tmp_path, data):
     like = Volume(data, (4.0, 3.0, 2.0), start=(1, 2, 3))
     write_volumes(tmp_path / "cam.zarr", [data], like)
     volume = read_volume(tmp_path / "cam.zarr")
-    assert isinstance(volume.data, zarr.Array)
+    assert volume.data.chunks == (5, 9, 128)
     np.testing.assert_array_equal(volume.data[...], data)
     assert volume.voxel_angstrom == like.voxel_angstrom
     assert volume.origin == (4.0, 6.0, 6.0)

@@ -10,7 +10,7 @@ from camfast.errors import InputError
 from camfast.scan import Volume, read_volume
 from camfast.scan.files import is_volume_file
 from camfast.scan.output import staged
-from camfast.scan.volumes import check_voxel_size, slabs, statistics, volume_of
+from camfast.scan.volumes import check_voxel_size, statistics, volume_of, walk
 
 SHAPE = (3, 5, 7)
 
@@ -47,12 +47,35 @@ def test_a_volume_is_returned_as_it_is(data):
     assert read_volume(volume) is volume
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 3, 2), (3, 5000, 900)])
-def test_slabs_cut_the_first_axis_in_order(shape):
-    pieces = slabs(shape)
-    assert [i for piece in pieces for i in range(*piece.indices(shape[0]))] == list(range(shape[0]))
-    assert all((piece.stop - piece.start) * shape[1] * shape[2] <= 1 << 22 or piece.stop - piece.start == 1
-               for piece in pieces)  # fmt: skip
+class Untouched:
+    """Has the outside of a volume and no values."""
+
+    def __init__(self, shape, chunks=None):
+        self.shape = shape
+        if chunks is not None:
+            self.chunks = chunks
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks"),
+    [((1, 1, 1), None), ((7, 3, 2), None), ((3, 50, 9), None), ((1, 1, 977), None), ((20, 30, 7), (4, 7, 7)),
+     ((9, 11, 13), (2, 3, 5)), ((9, 11, 13), (9, 1, 1)), ((9, 11, 13), (99, 99, 99))],
+)  # fmt: skip
+def test_boxes_hold_every_voxel_once_and_whole_chunks(shape, chunks):
+    counted = np.zeros(shape, int)
+    size = chunks or (1, 1, shape[2])
+    largest = max(200, np.prod([min(pair) for pair in zip(size, shape, strict=True)]))
+    for box in walk(Untouched(shape, chunks), voxels=200):
+        counted[box] += 1
+        assert counted[box].size <= largest
+        assert all(span.start % step == 0 for span, step in zip(box, size, strict=True))
+    assert (counted == 1).all()
+
+
+def test_boxes_are_whole_sections_where_they_fit():
+    whole = slice(0, 300), slice(0, 400)
+    assert list(walk(Untouched((100, 300, 400)))) == [(slice(n, min(n + 34, 100)), *whole) for n in (0, 34, 68)]
+    assert [box[1] for box in walk(Untouched((1, 4096, 4096)))] == [slice(n, n + 1024) for n in range(0, 4096, 1024)]
 
 
 def test_statistics_hold_where_float32_sums_would_not():
@@ -138,8 +161,11 @@ def test_nifti(tmp_path, data, ending):
     np.testing.assert_array_equal(volume.data, data)
     assert volume.voxel_angstrom == pytest.approx((4e4, 3e4, 2e4))
     (tmp_path / f"b{ending}").write_bytes((tmp_path / f"a{ending}").read_bytes()[:-40])
-    with pytest.raises(InputError, match=f"b{ending}: cannot be read as NIfTI"):
+    with pytest.raises(InputError, match=f"b{ending}: (truncated|the compressed data is damaged|cannot be read as NIfTI)"):
         read_volume(tmp_path / f"b{ending}")
+    (tmp_path / f"c{ending}").write_bytes((tmp_path / f"a{ending}").read_bytes()[:40])
+    with pytest.raises(InputError, match=f"c{ending}: cannot be read as NIfTI"):
+        read_volume(tmp_path / f"c{ending}")
 
 
 @pytest.mark.realdata

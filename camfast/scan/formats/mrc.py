@@ -1,11 +1,7 @@
 """MRC and its relatives (.mrc, .rec, .map, .st, .ali), plain or compressed with gzip or bzip2."""
 
-import bz2
-import gzip
 import io
 import warnings
-import zlib
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,52 +9,38 @@ import numpy as np
 
 from camfast._extras import require
 from camfast.errors import InputError
+from camfast.scan.formats.contents import open_contents
+from camfast.scan.formats.lazy import Shape
+from camfast.scan.formats.raw import RawArray
 from camfast.scan.volumes import Volume, checked, known_voxel_size
 
 HEADER_BYTES = 1024
 # IMOD marks its headers and says in a flag whether mode 0 is signed; these are offsets into mrcfile's field "extra2".
 IMOD_STAMP = 1146047817
 IMOD_STAMP_OFFSET = 40
+IMOD_HALVES = 101  # IMOD's mode of two unsigned values of 4 bits in a byte
+MODES = (0, 1, 2, 3, 4, 6, 12, IMOD_HALVES)
 
 
 def read_mrc(path: Path) -> Volume:
-    """Read an MRC file, its axes brought to (z, y, x) by MAPC, MAPR and MAPS.
+    """Read an MRC file, its axes brought to (z, y, x) by MAPC, MAPR and MAPS, its values when they are sliced.
 
-    The data of a plain file is a memory map; that of a compressed one is unpacked. A header without the MAP stamp, a
-    wrong machine stamp and trailing bytes are accepted. Mode 0 is unsigned where IMOD's flags say so.
+    Modes 0, 1, 2, 6, 12 and IMOD's 101 (4 bits). A header without the MAP stamp, a wrong machine stamp and trailing
+    bytes are accepted. Mode 0 is unsigned where IMOD's flags say so, or the header's largest value is above 127.
 
     Raises
     ------
     InputError
         If the file is damaged, truncated, no MRC file, or holds complex values, one image or a stack of volumes.
     """
-    with path.open("rb") as file:
-        magic = file.read(2)
-    if magic in (b"\x1f\x8b", b"BZ"):
-        return _read_compressed(path, gzip.GzipFile if magic == b"\x1f\x8b" else bz2.BZ2File)
-    with path.open("rb") as file:
-        header = _header(path, file.read(HEADER_BYTES))
-    shape, dtype, offset = _layout(path, header)
-    _check_size(path, path.stat().st_size, shape, dtype, offset)
-    return _oriented(path, header, np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape))
-
-
-def _read_compressed(path: Path, opener: Callable[[Path], gzip.GzipFile | bz2.BZ2File]) -> Volume:
-    try:
-        with opener(path) as stream:
-            head = stream.read(HEADER_BYTES)
-            header = _header(path, head)
-            shape, dtype, offset = _layout(path, header)
-            expected = offset + int(np.prod(shape, dtype=object)) * dtype.itemsize
-            content = bytearray(head)
-            # In pieces: what the header claims is not allocated before it has arrived.
-            while len(content) < expected and (piece := stream.read(min(1 << 24, expected - len(content)))):
-                content += piece
-    except (EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{path}: the compressed data is damaged ({error}); copy or export the file again") from None
-    _check_size(path, len(content), shape, dtype, offset)
-    data = np.frombuffer(content, dtype=dtype, offset=offset, count=int(np.prod(shape))).reshape(shape)
-    return _oriented(path, header, data)
+    contents = open_contents(path)
+    header = _header(path, contents.head(HEADER_BYTES))
+    stored, dtype = _layout(path, header)
+    axes = _axes(header)[::-1]  # spatial axis (0 x, 1 y, 2 z) of sections, rows, columns
+    to_zyx = (axes.index(2), axes.index(1), axes.index(0))
+    offset, halves = HEADER_BYTES + int(header.nsymbt), int(header.mode) == IMOD_HALVES
+    data = RawArray(contents, stored, dtype, offset=offset, axes=to_zyx, halves=halves)
+    return _placed(path, header, data, to_zyx)
 
 
 def _header(path: Path, head: bytes) -> Any:
@@ -70,42 +52,46 @@ def _header(path: Path, head: bytes) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return interpreter.MrcInterpreter(iostream=io.BytesIO(head), permissive=True, header_only=True).header
+            header = interpreter.MrcInterpreter(iostream=io.BytesIO(head), permissive=True, header_only=True).header
         except (ValueError, MemoryError, OverflowError):
             raise _foreign(path, "its header makes no sense") from None
+    # A wrong stamp shows to mrcfile in the mode alone, and mode 0 is the same in both orders.
+    other = header.view(header.dtype.newbyteorder())
+    return other if _makes_sense(other) and not _makes_sense(header) else header
+
+
+def _makes_sense(header: Any) -> bool:
+    sizes = (int(header.nx), int(header.ny), int(header.nz))
+    return min(sizes) > 0 and int(header.mode) in MODES and all(0 <= axis < 3 for axis in _axes(header))
 
 
 def _foreign(path: Path, found: str) -> InputError:
     return InputError(f"{path}: not an MRC file that can be read ({found}); export it as MRC, mode 2 (float32)")
 
 
-def _layout(path: Path, header: Any) -> tuple[tuple[int, int, int], np.dtype[Any], int]:
-    """Return shape (sections, rows, columns), type and first byte of the data, as the header claims them."""
+def _layout(path: Path, header: Any) -> tuple[Shape, np.dtype[Any]]:
+    """Return the numbers of sections, rows and columns, and the type of a value, as the header claims them."""
     utils = require("mrcfile.utils", "scan", "reading MRC files")
-    shape = (int(header.nz), int(header.ny), int(header.nx))
-    if min(shape) <= 0 or int(header.nsymbt) < 0:
-        raise _foreign(path, f"the header gives the size {shape}")
-    try:
-        dtype = np.dtype(utils.data_dtype_from_header(header))
-    except ValueError:
-        raise _foreign(path, f"its mode is {int(header.mode)}, known are 0, 1, 2, 6 and 12") from None
-    if dtype.kind == "c":
-        raise InputError(
-            f"{path}: holds complex values (mode {int(header.mode)}), a Fourier transform; give the density itself"
-        )
+    mode, stored = int(header.mode), (int(header.nz), int(header.ny), int(header.nx))
+    if min(stored) <= 0 or int(header.nsymbt) < 0:
+        raise _foreign(path, f"the header gives the size {stored}")
+    if mode in (3, 4):
+        raise InputError(f"{path}: holds complex values (mode {mode}), a Fourier transform; give the density itself")
+    if mode not in MODES:
+        raise _foreign(path, f"its mode is {mode}, known are 0, 1, 2, 6, 12 and 101")
     if sorted(_axes(header)) != [0, 1, 2]:
         raise _foreign(path, f"MAPC, MAPR, MAPS are {int(header.mapc)}, {int(header.mapr)}, {int(header.maps)}")
-    volumes = shape[0] // int(header.mz) if int(header.ispg) >= 401 and int(header.mz) > 0 else 1
+    volumes = stored[0] // int(header.mz) if int(header.ispg) >= 401 and int(header.mz) > 0 else 1
     if volumes > 1:
         raise InputError(f"{path}: a stack of {volumes} volumes, expected one; split it first")
-    if shape[0] == 1 and int(header.ispg) == 0:
+    if stored[0] == 1 and int(header.ispg) == 0:
         raise InputError(
-            f"{path}: one image of {shape[1]} × {shape[2]} pixels, expected a volume (z, y, x); "
+            f"{path}: one image of {stored[1]} × {stored[2]} pixels, expected a volume (z, y, x); "
             "give a reconstruction; camfast explain takes a single image as PNG or TIFF"
         )
-    if int(header.mode) == 0 and _imod_unsigned(header):
-        dtype = np.dtype(np.uint8)
-    return shape, dtype, HEADER_BYTES + int(header.nsymbt)
+    if mode == IMOD_HALVES or (mode == 0 and _unsigned(header)):
+        return stored, np.dtype(np.uint8)
+    return stored, np.dtype(utils.data_dtype_from_header(header))
 
 
 def _axes(header: Any) -> list[int]:
@@ -114,26 +100,16 @@ def _axes(header: Any) -> list[int]:
     return [0, 1, 2] if fields == [0, 0, 0] else [field - 1 for field in fields]
 
 
-def _imod_unsigned(header: Any) -> bool:
+def _unsigned(header: Any) -> bool:
+    """Whether mode 0 holds 0 to 255: IMOD flags it, and older software leaves only a largest value that tells."""
     integers = header.mode.dtype  # an int32 in the file's byte order
     stamp, flags = np.frombuffer(header.extra2.tobytes(), integers, count=2, offset=IMOD_STAMP_OFFSET)
-    return bool(stamp == IMOD_STAMP and not flags & 1)
+    if stamp == IMOD_STAMP:
+        return not flags & 1
+    return bool(header.dmin >= 0 and 127 < header.dmax <= 255)
 
 
-def _check_size(path: Path, found: int, shape: Sequence[int], dtype: np.dtype[Any], offset: int) -> None:
-    expected = offset + int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if found < expected:
-        size = " × ".join(str(count) for count in shape)
-        raise InputError(
-            f"{path}: truncated: the header promises {expected:,} bytes ({size} voxels of {dtype.name}) and there are "
-            f"{found:,}; copy or export the file again"
-        )
-
-
-def _oriented(path: Path, header: Any, data: Any) -> Volume:
-    axes = _axes(header)
-    stored = axes[::-1]  # spatial axis of each array axis: sections, rows, columns
-    to_zyx = [stored.index(axis) for axis in (2, 1, 0)]
+def _placed(path: Path, header: Any, data: RawArray, to_zyx: Shape) -> Volume:
     starts = [int(header.nzstart), int(header.nystart), int(header.nxstart)]  # of sections, rows, columns
     cell, origin = header.cella, header.origin
     counts = (int(header.mz), int(header.my), int(header.mx))
@@ -141,7 +117,7 @@ def _oriented(path: Path, header: Any, data: Any) -> Volume:
     sizes = [length / count if count > 0 else 0.0 for length, count in zip(lengths, counts, strict=True)]
     return checked(
         Volume(
-            data.transpose(to_zyx),
+            data,
             known_voxel_size(sizes),
             (float(origin.z), float(origin.y), float(origin.x)),
             (starts[to_zyx[0]], starts[to_zyx[1]], starts[to_zyx[2]]),

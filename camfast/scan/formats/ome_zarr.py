@@ -1,6 +1,7 @@
 """OME-Zarr: versions 0.4 (Zarr 2) and 0.5 (Zarr 3) are read at full resolution."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,29 +10,40 @@ from numpy.typing import NDArray
 
 from camfast._extras import require
 from camfast.errors import InputError
-from camfast.scan.volumes import Volume, angstrom_per, checked, known_voxel_size
+from camfast.scan.formats.chunked import ChunkedArray
+from camfast.scan.formats.lazy import Shape
+from camfast.scan.volumes import Volume, angstrom_per, check_axes, checked, known_voxel_size
+
+MARKS = ("zarr.json", ".zgroup", ".zarray")
+
+
+def is_store(path: Path) -> bool:
+    """Whether a folder is a Zarr group or array, whatever its name."""
+    return path.is_dir() and any((path / name).is_file() for name in MARKS)
 
 
 def read_ome_zarr(path: Path) -> Volume:
-    """Read level 0 of an OME-Zarr image, or a plain Zarr array with three axes.
+    """Read level 0 of an OME-Zarr image, or a plain Zarr array with three axes, its chunks when they are sliced.
 
     Leading axes (time, channel) of length 1 are dropped. Scale and translation are taken where the axes have a unit
-    of length.
+    of length. A store of several images, as bioformats2raw writes them, is read where there is only one.
 
     Raises
     ------
     InputError
-        If the store is damaged, holds no image, or several channels or times.
+        If the store is damaged, holds no image, or several images, channels or times.
     """
     zarr = require("zarr", "scan", "reading OME-Zarr")
     try:
         node = zarr.open(str(path), mode="r")
         if not isinstance(node, zarr.Group):
-            return checked(Volume(node, path=path))
-        attributes = dict(node.attrs)
-        image = attributes.get("ome", attributes)["multiscales"][0]
+            check_axes(str(path), node.shape)
+            return checked(Volume(_chunked(path, node, (0, 1, 2)), path=path))
+        image, node = _image(node, path)
         array = node[image["datasets"][0]["path"]]
         axes = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in image["axes"]]
+    except InputError:
+        raise
     except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
         raise InputError(
             f"{path}: no OME-Zarr image ({type(error).__name__}: {error}); give a store of version 0.4 or 0.5 "
@@ -43,18 +55,57 @@ def read_ome_zarr(path: Path) -> Volume:
     for name, length in zip(names, array.shape, strict=True):
         if name not in "zyx" and length != 1:
             raise InputError(f"{path}: {length} entries along the axis {name!r}, expected one volume; split it first")
-    order = [names.index(name) for name in "zyx"]
-    data = array if names == ["z", "y", "x"] else _zyx(np.asarray(array[...]), order)
+    order = (names.index("z"), names.index("y"), names.index("x"))
     scale, translation = _placement(image, names)
     units = [angstrom_per(axes[index].get("unit")) for index in order]
     sizes = [scale[index] * unit for index, unit in zip(order, units, strict=True)]
     z, y, x = (translation[index] * unit for index, unit in zip(order, units, strict=True))
-    return checked(Volume(data, known_voxel_size(sizes), (z, y, x), path=path))
+    return checked(Volume(_chunked(path, array, order), known_voxel_size(sizes), (z, y, x), path=path))
 
 
-def _zyx(data: NDArray[Any], order: Sequence[int]) -> NDArray[Any]:
-    others = [index for index in range(data.ndim) if index not in order]
-    return data.transpose([*others, *order]).reshape([data.shape[index] for index in order])
+def _image(group: Any, path: Path) -> tuple[Mapping[str, Any], Any]:
+    """Metadata of the image and the group it stands in: this one, or its child "0"."""
+    attributes = dict(group.attrs)
+    attributes = attributes.get("ome", attributes)
+    if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
+        if "1" in group:
+            raise InputError(f"{path}: holds several images; name one of them, as {path / '0'}")
+        group = group["0"]
+        attributes = dict(group.attrs)
+        attributes = attributes.get("ome", attributes)
+    return attributes["multiscales"][0], group
+
+
+def _chunked(path: Path, array: Any, order: Shape) -> ChunkedArray:
+    z, y, x = order
+    shape, chunks = tuple(array.shape), tuple(array.chunks)
+    load = _Chunks(path, array, order)
+    return ChunkedArray(load, (shape[z], shape[y], shape[x]), (chunks[z], chunks[y], chunks[x]), array.dtype)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Chunks:
+    """Chunks of a Zarr array, their axes brought to (z, y, x)."""
+
+    path: Path
+    array: Any
+    order: Shape
+
+    def __call__(self, index: Shape) -> NDArray[Any]:
+        part = [slice(None)] * len(self.array.shape)
+        for axis, place in zip(self.order, index, strict=True):
+            size = self.array.chunks[axis]
+            part[axis] = slice(place * size, (place + 1) * size)
+        others = [axis for axis in range(len(part)) if axis not in self.order]
+        try:
+            values = np.asarray(self.array[tuple(part)])
+        except (ValueError, RuntimeError, OSError) as error:
+            raise InputError(
+                f"{self.path}: chunk {index} (z, y, x) is damaged ({type(error).__name__}: {error}); "
+                "copy or export the store again"
+            ) from None
+        values = values.transpose([*others, *self.order]).reshape([values.shape[axis] for axis in self.order])
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 def _placement(image: Mapping[str, Any], names: Sequence[str]) -> tuple[list[float], list[float]]:
