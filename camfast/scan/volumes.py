@@ -150,7 +150,8 @@ def statistics(volume: Volume) -> tuple[float, float]:
     """Mean and standard deviation of a volume, in float64, each voxel read once, box by box.
 
     Mean and squared deviations of each piece are found in two passes over the piece in memory, and merged in the order
-    of the boxes [1]_: nothing is lost where the mean is large, and the same volume gives the same bits.
+    of the boxes [1]_. All values are taken less the first one, so nothing is lost where the mean is large, and a
+    constant volume has a deviation of exactly 0. The same volume gives the same bits.
 
     Raises
     ------
@@ -162,20 +163,22 @@ def statistics(volume: Volume) -> tuple[float, float]:
     .. [1] Chan, Golub, LeVeque. Updating Formulae and a Pairwise Algorithm for Computing Sample Variances. COMPSTAT,
        1982.
     """
-    count, mean, squares = 0, 0.0, 0.0
+    count, base, mean, squares = 0, 0.0, 0.0, 0.0
     for box in walk(volume.data):
         part = np.asarray(volume.data[box])
         _check_finite(volume, part, box)
         values = part.ravel(order="K")  # as they lie in memory: no copy of a volume whose axes were permuted
+        base = base if count else float(values[0])
         for first in range(0, values.size, PIECE):
             piece = values[first : first + PIECE].astype(np.float64)
+            piece -= base
             own = float(piece.mean())
             np.square(np.subtract(piece, own, out=piece), out=piece)
             total, shift = count + piece.size, own - mean
             squares += float(piece.sum()) + shift * shift * (count * (piece.size / total))
             mean += shift * (piece.size / total)
             count = total
-    return mean, math.sqrt(squares / count)
+    return base + mean, math.sqrt(squares / count)
 
 
 def _check_finite(volume: Volume, part: NDArray[Any], box: Sequence[slice]) -> None:

@@ -13,6 +13,7 @@ import pytest
 from camfast.errors import InputError
 from camfast.scan import Volume, read_volume, write_volumes
 from camfast.scan.formats.mrc import IMOD_STAMP
+from camfast.scan.volumes import statistics
 
 SHAPE = (3, 5, 7)
 
@@ -102,15 +103,101 @@ def test_placeholders_are_no_voxel_size(tmp_path, data, size, expected):
     assert read_volume(write(tmp_path / "a.mrc", data, voxel_size=size)).voxel_angstrom == expected
 
 
-def test_what_only_a_validator_minds_is_read_without_a_word(tmp_path, data):
-    path = write(tmp_path / "a.mrc", data, voxel_size=4.0)
-    patch(path, 208, b"\0\0\0\0\0\0\0\0")  # no MAP, no machine stamp
-    patch(path, 220, struct.pack("<i", -3))  # number of labels
+@pytest.mark.parametrize(
+    ("offset", "content"),
+    [
+        (208, bytes(8)),  # no MAP, no machine stamp
+        (208, b"MRC "),
+        (212, b"\x11\x11\0\0"),  # the stamp of the other byte order
+        (212, b"\x44\x41\0\0"),
+        (212, b"\xff\xff\xff\xff"),
+        (220, struct.pack("<i", -3)),  # number of labels
+        (220, struct.pack("<i", 11)),
+        (224, bytes(range(128, 208))),  # a label that is no text
+        (76, struct.pack("<3f", -1.0, -2.0, np.nan)),  # dmin, dmax, dmean; rms follows the labels' number
+        (76, struct.pack("<3f", np.inf, -np.inf, 1e30)),
+        (216, struct.pack("<f", -1.0)),
+        (88, struct.pack("<i", 0)),  # space group of a stack of images
+        (88, struct.pack("<i", -5)),
+        (88, struct.pack("<i", 230)),
+        (88, struct.pack("<i", 401)),  # a stack of one volume: mz is the number of sections
+        (108, struct.pack("<i", 20139)),  # format version, here of 2013
+        (104, b"ABCD"),  # kind of the extended header
+        (52, struct.pack("<3f", 0.0, 0.0, 0.0)),  # angles of the cell
+        (16, struct.pack("<3i", -(2**31), 2**31 - 1, 5)),  # starts
+    ],
+)
+def test_what_only_a_validator_minds_is_read_without_a_word(tmp_path, data, offset, content):
+    path = patch(write(tmp_path / "a.mrc", data, voxel_size=4.0), offset, content)
     path.write_bytes(path.read_bytes() + b"more")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         volume = read_volume(path)
     np.testing.assert_array_equal(volume.data, data)
+    assert volume.voxel_angstrom == (4.0, 4.0, 4.0)
+
+
+@pytest.mark.parametrize(("counts", "expected"), [((0, 0, 0), None), ((-7, 5, 3), None), ((7, 5, 1), (12.0, 4.0, 4.0))])
+def test_odd_numbers_of_intervals_make_the_voxel_size_odd_or_unknown(tmp_path, data, counts, expected):
+    path = patch(write(tmp_path / "a.mrc", data, voxel_size=4.0), 28, struct.pack("<3i", *counts))
+    volume = read_volume(path)
+    np.testing.assert_array_equal(volume.data, data)
+    assert volume.voxel_angstrom == expected
+
+
+def big_endian(path, item):
+    """Turn a little-endian file without an extended header around: header and values of so many bytes."""
+    raw = path.read_bytes()
+    words = np.frombuffer(raw[:208] + raw[216:224], "<u4").astype(">u4").tobytes()
+    values = np.frombuffer(raw[1024:], f"V{item}").view("u1").reshape(-1, item)[:, ::-1].tobytes()
+    path.write_bytes(words[:208] + b"MAP \x11\x11\0\0" + words[208:] + raw[224:1024] + values)
+    return path
+
+
+@pytest.mark.parametrize("stamp", [b"\x11\x11\0\0", b"\x44\x44\0\0", bytes(4)], ids=["right", "wrong", "none"])
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint16, np.float32, np.float16])
+def test_big_endian_files_whatever_their_stamp(tmp_path, data, dtype, stamp):
+    values = (data * 10).astype(np.int8).astype(dtype)
+    path = write(tmp_path / "a.mrc", values, voxel_size=5.5)
+    patch(big_endian(path, values.dtype.itemsize), 212, stamp)
+    volume = read_volume(path)
+    assert volume.data.dtype == dtype
+    np.testing.assert_array_equal(volume.data, values)
+    assert volume.voxel_angstrom == (5.5, 5.5, 5.5)
+
+
+@pytest.mark.parametrize("width", [6, 7])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_imods_values_of_4_bits(tmp_path, width, order):
+    values = np.random.default_rng(0).integers(0, 16, (3, 5, width)).astype(np.uint8)
+    rows = np.pad(values, [(0, 0), (0, 0), (0, width % 2)])
+    path = write(tmp_path / "a.mrc", values.astype(np.int8), voxel_size=3.0)
+    path.write_bytes(path.read_bytes()[:1024])
+    if order == ">":
+        big_endian(path, 1)
+    patch(path, 12, struct.pack(order + "i", 101))
+    path.write_bytes(path.read_bytes() + (rows[..., ::2] + 16 * rows[..., 1::2]).tobytes())
+    volume = read_volume(path)
+    assert volume.data.dtype == np.uint8
+    np.testing.assert_array_equal(volume.data, values)
+    np.testing.assert_array_equal(volume.data[1:, 2:4, 3:6], values[1:, 2:4, 3:6])
+    assert volume.voxel_angstrom == (3.0, 3.0, 3.0)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"a.mrc: truncated"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("largest", "smallest", "dtype"),
+    [(255.0, 0.0, np.uint8), (128.0, 1.0, np.uint8), (127.0, 0.0, np.int8), (255.0, -1.0, np.int8),
+     (1000.0, 0.0, np.int8), (np.nan, 0.0, np.int8)],
+)  # fmt: skip
+def test_bytes_are_unsigned_where_the_largest_value_says_so(tmp_path, data, largest, smallest, dtype):
+    values = (np.arange(105, dtype=np.uint8).reshape(SHAPE) + 100).view(np.int8)
+    path = patch(write(tmp_path / "a.mrc", values), 76, struct.pack("<2f", smallest, largest))
+    volume = read_volume(path)
+    assert volume.data.dtype == dtype
+    np.testing.assert_array_equal(volume.data, values.view(dtype))
 
 
 def test_an_extended_header_is_skipped(tmp_path, data):
@@ -240,6 +327,26 @@ def test_real_maps(data_dir, name, shape, voxel, start):
     assert volume.voxel_angstrom == (None if voxel is None else pytest.approx(voxel, rel=2e-4))
     with mrcfile.open(data_dir / name, permissive=True) as file:
         assert float(np.asarray(volume.data).mean()) == pytest.approx(float(file.header.dmean), rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.realdata
+def test_every_real_file_is_read_as_mrcfile_reads_it(data_dir):
+    names = sorted(path for folder in ("maps", "tomograms", "templates") for path in (data_dir / folder).iterdir())
+    assert len(names) >= 30
+    for path in names:
+        volume = read_volume(path)
+        with mrcfile.open(path, permissive=True) as file:
+            columns, rows, sections = (int(file.header[name]) for name in ("mapc", "mapr", "maps"))
+            places = [(sections, rows, columns).index(axis) for axis in (3, 2, 1)]
+            expected, sizes = file.data.transpose(places), file.voxel_size
+        np.testing.assert_array_equal(volume.data, expected)
+        np.testing.assert_array_equal(volume.data[3:9, 2:7, 4:11], expected[3:9, 2:7, 4:11])
+        mean, std = statistics(volume)
+        # mean and deviation in float64 of values of one sign and size: rounding alone
+        assert mean == pytest.approx(expected.mean(dtype=np.float64), rel=1e-10, abs=1e-12)
+        assert std == pytest.approx(expected.std(dtype=np.float64), rel=1e-10)
+        known = [float(sizes[axis]) for axis in "zyx"]
+        assert volume.voxel_angstrom == (None if not all(known) else pytest.approx(known, rel=1e-6))
 
 
 @pytest.mark.realdata

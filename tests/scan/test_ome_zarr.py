@@ -148,6 +148,25 @@ def test_a_plain_array_is_a_volume(tmp_path, data):
     np.testing.assert_array_equal(read_volume(tmp_path / "a.zarr").data[...], data)
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_store_of_one_image_as_bioformats2raw_writes_it(tmp_path, data, version):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version)
+    layout = {"bioformats2raw.layout": 3}
+    group.attrs.update(layout if version == 2 else {"ome": {"version": "0.5", **layout}})
+    scaled = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [3, 2, 2]}]}
+    image = {"axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"], "datasets": [scaled]}
+    for name in ("0", "1"):
+        child = group.create_group(name)
+        child.create_array("0", data=data)
+        child.attrs.update({"multiscales": [image]} if version == 2 else {"ome": {"multiscales": [image]}})
+        volume = read_volume(tmp_path / "a.zarr" / name) if name == "1" else read_volume(tmp_path / "a.zarr")
+        np.testing.assert_array_equal(volume.data, data)
+        assert volume.voxel_angstrom == (30.0, 20.0, 20.0)
+    with pytest.raises(InputError, match=r"a.zarr: holds several images; name one of them, as .*a.zarr/0"):
+        read_volume(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.zarr" / "0" / "0").data, data)  # an array of it
+
+
 def test_what_is_no_image_is_refused(tmp_path, data):
     zarr.open_group(tmp_path / "empty.zarr", mode="w")
     (tmp_path / "folder.zarr").mkdir()
