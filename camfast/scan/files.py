@@ -17,7 +17,7 @@ from camfast.scan.formats.nifti import read_nifti
 from camfast.scan.formats.ome_zarr import is_store, read_ome_zarr
 from camfast.scan.formats.ome_zarr_writer import write_ome_zarr
 from camfast.scan.formats.tiff import read_tiff
-from camfast.scan.volumes import Volume, statistics, volume_of
+from camfast.scan.volumes import Volume, check_finite, volume_of, walk
 
 MRC_ENDINGS = (".mrc", ".mrcs", ".map", ".rec", ".st", ".ali", ".ccp4")
 COMPRESSED = (".gz", ".bz2")
@@ -158,8 +158,11 @@ def as_mask(source: Any, volume: Volume) -> NDArray[np.bool_]:
     mask = read_volume(source)
     if mask.shape != volume.shape:
         raise InputError(f"the mask has the shape {mask.shape} and {volume.name} {volume.shape}; they must be equal")
-    statistics(mask)  # a NaN is not 0 and would count as marked
-    chosen: NDArray[np.bool_] = np.asarray(mask.data) != 0
+    chosen = np.empty(mask.shape, np.bool_)
+    for box in walk(mask.data):
+        part = np.asarray(mask.data[box])
+        check_finite(mask, part, box)  # a NaN is not 0 and would count as marked
+        chosen[box] = part != 0
     if not chosen.any():
         raise InputError("the mask is 0 everywhere, so there is nothing to scan; mark the region of interest")
     return chosen

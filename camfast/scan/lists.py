@@ -101,11 +101,17 @@ def _read(path: Path, denoised: bool) -> Iterator[Tomogram]:
     elif ending == ".txt":
         yield from _lines(path)
     else:
-        yield Tomogram(path, _name(path))
+        yield Tomogram(path, name_of(path))
 
 
-def _name(path: Path) -> str:
-    """Name of a file without the ending of its format and ``.ome``."""
+def name_of(path: Path) -> str:
+    """Name of a volume's file without the ending of its format and ``.ome``.
+
+    Examples
+    --------
+    >>> name_of(Path("raw/TS_01.v2.mrc.gz")), name_of(Path("TS_01.ome.zarr"))
+    ('TS_01.v2', 'TS_01')
+    """
     return path.name[: len(path.name) - len(ending_of(path))].removesuffix(".ome")
 
 
@@ -118,7 +124,7 @@ def _lines(path: Path) -> Iterator[Tomogram]:
         named = line.strip()
         if named and not named.startswith("#"):
             found = _find(named, path, f"line {number}")
-            yield Tomogram(found, _name(found))
+            yield Tomogram(found, name_of(found))
 
 
 def _star(path: Path, denoised: bool) -> Iterator[Tomogram]:

@@ -166,7 +166,7 @@ def statistics(volume: Volume) -> tuple[float, float]:
     count, base, mean, squares = 0, 0.0, 0.0, 0.0
     for box in walk(volume.data):
         part = np.asarray(volume.data[box])
-        _check_finite(volume, part, box)
+        check_finite(volume, part, box)
         values = part.ravel(order="K")  # as they lie in memory: no copy of a volume whose axes were permuted
         base = base if count else float(values[0])
         for first in range(0, values.size, PIECE):
@@ -181,7 +181,14 @@ def statistics(volume: Volume) -> tuple[float, float]:
     return base + mean, math.sqrt(squares / count)
 
 
-def _check_finite(volume: Volume, part: NDArray[Any], box: Sequence[slice]) -> None:
+def check_finite(volume: Volume, part: NDArray[Any], box: Sequence[slice]) -> None:
+    """Make sure that a part of a volume, which was read from a box, holds no NaN and nothing infinite.
+
+    Raises
+    ------
+    InputError
+        If it does: the message names the first such voxel.
+    """
     finite = np.isfinite(part)
     if not finite.all():
         inside = np.unravel_index(int(np.argmin(finite)), part.shape)
