@@ -31,7 +31,7 @@ class ChunkedArray(LazyArray):
     dtype
         Type of the values.
     budget
-        Bytes of chunks to keep, 256 MB unless said otherwise; one chunk is kept whatever its size.
+        Bytes of chunks to keep, 256 MB unless said otherwise; one chunk is kept whatever its size. It may be changed.
 
     Examples
     --------
@@ -46,12 +46,12 @@ class ChunkedArray(LazyArray):
         self, load: Callable[[Shape], NDArray[Any]], shape: Shape, chunks: Shape, dtype: Any, budget: int = LARGEST_KEPT
     ) -> None:
         super().__init__(shape, dtype, chunks)
-        self._load, self._budget = load, budget
+        self._load, self.budget = load, budget
         self._kept: OrderedDict[Shape, Future[NDArray[Any]]] = OrderedDict()
         self._bytes, self._lock = 0, threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ChunkedArray, (self._load, self.shape, self.chunks, self.dtype, self._budget)
+        return ChunkedArray, (self._load, self.shape, self.chunks, self.dtype, self.budget)
 
     def read(self, box: Box) -> NDArray[Any]:
         """Read a box of (z, y, x), chunk by chunk."""
@@ -92,6 +92,6 @@ class ChunkedArray(LazyArray):
             self._bytes += added
             ready = [index for index, future in self._kept.items() if future.done()]
             for index in ready[:-1]:
-                if self._bytes <= self._budget:
+                if self._bytes <= self.budget:
                     break
                 self._bytes -= self._kept.pop(index).result().nbytes
