@@ -114,8 +114,9 @@ def write_volumes(
     *,
     channels: int | Sequence[str] | None = None,
     attributes: Mapping[str, Any] | None = None,
+    dtype: str = "float32",
 ) -> None:
-    """Write one volume (z, y, x), or several as channels (c, z, y, x), as float32 placed in space like another.
+    """Write one volume (z, y, x), or several as channels (c, z, y, x), as ``dtype`` placed in space like another.
 
     ``channels`` is the number of channels or their names, which OME-Zarr keeps; None for one volume without the axis.
     The format is that of the name's ending. ``attributes`` say how the volume came about, what matters most first: they
@@ -133,11 +134,11 @@ def write_volumes(
     """
     attributes = as_json(attributes or {})
     if output_format(path, channels=channels is not None) == "zarr":
-        write_ome_zarr(path, volumes, like, channels=channels, attributes=attributes)
+        write_ome_zarr(path, volumes, like, channels=channels, attributes=attributes, dtype=dtype)
     else:
         (volume,) = volumes
         kept = {name: value for name, value in attributes.items() if name != "camfast"}  # the first label has it
-        write_mrc(path, volume, like, as_lines(kept, LABELS - 1, LABEL_WIDTH))
+        write_mrc(path, volume, like, as_lines(kept, LABELS - 1, LABEL_WIDTH), dtype)
 
 
 def open_written(path: Path) -> Any:

@@ -23,9 +23,9 @@ class Match:
         How many there are.
     """
 
-    matched: int
-    picks: int
-    particles: int
+    matched: int = 0
+    picks: int = 0
+    particles: int = 0
 
     @property
     def precision(self) -> float:

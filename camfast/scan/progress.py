@@ -1,5 +1,8 @@
 """How far a scan is, for the person who waits."""
 
+import math
+from collections.abc import Sequence
+
 from camfast.progress import Bar
 
 
@@ -8,7 +11,7 @@ class Progress(Bar):
 
     Parameters
     ----------
-    voxels
+    shape
         Of the whole volume.
     windows
         How many there are to do.
@@ -16,7 +19,8 @@ class Progress(Bar):
         Whether there is a bar at all.
     """
 
-    def __init__(self, voxels: int, windows: int, *, shown: bool) -> None:
+    def __init__(self, shape: Sequence[int], windows: int, *, shown: bool) -> None:
+        voxels = math.prod(shape)
         super().__init__(voxels, "scan", shown=shown, unit="voxel")
         self.voxels, self.total, self.done = voxels, windows, 0
 

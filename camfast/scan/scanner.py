@@ -1,49 +1,18 @@
 """One map of a whole volume, from windows that go through the network one batch after the other."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from camfast.errors import InputError
-from camfast.provenance import provenance
-from camfast.scan.blending import Normalize, Windows
-from camfast.scan.files import as_mask, open_written, output_format, read_volume, write_volumes
-from camfast.scan.output import staged
-from camfast.scan.plan import Blend, Plan, plan_windows
-from camfast.scan.running import Run
-from camfast.scan.volumes import Volume
+from camfast.scan.density import Normalize
+from camfast.scan.plan import Blend
+from camfast.scan.preparing import Also, Asked, Trunk
+from camfast.scan.result import ScanResult
+from camfast.scan.to_file import to_file
+from camfast.scan.to_memory import to_memory
 
 if TYPE_CHECKING:
     from camfast.engine import Explainer
-
-AUTO_BATCH = 8
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class ScanResult:
-    """What a scan gives.
-
-    Parameters
-    ----------
-    cam
-        float32 (z, y, x), or (T, z, y, x) for several targets: a tensor, or, when it was written to a file, a memory
-        map (MRC) or Zarr array of it.
-    scores
-        The network's output for every window, float32 (nz, ny, nx, C) on the grid of strides; NaN where the mask left
-        a window out.
-    path
-        The file, None when none was asked for.
-    """
-
-    cam: Any
-    scores: Tensor
-    path: Path | None
 
 
 def scan(
@@ -53,18 +22,21 @@ def scan(
     window: int | tuple[int, int, int],
     stride: int | tuple[int, int, int],
     target: Any,
-    trunk: Literal["exact"] = "exact",
+    trunk: Trunk = "exact",
     blend: Blend = "center",
     normalize: Normalize = "volume",
     invert: bool = False,
     mask: Any = None,
     out: str | Path | None = None,
     batch: int | Literal["auto"] = "auto",
-    max_memory: None = None,
-    resume: bool = True,  # noqa: ARG001 - part of the contract
-    client: None = None,
+    max_memory: int | str | None = None,
+    resume: bool = True,
+    client: Any = None,
     progress: bool = True,
     overwrite: bool = False,
+    also: Sequence[Also] = (),
+    pick_distance: float | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
     labels: Sequence[str] | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> ScanResult:
@@ -78,7 +50,7 @@ def scan(
     Parameters
     ----------
     volume
-        Array, tensor, path (MRC, EM, TIFF, NIfTI, OME-Zarr) or `Volume`, (z, y, x).
+        Array, tensor, path (MRC, EM, TIFF, NIfTI, OME-Zarr) or `Volume`, (z, y, x). Files are read piece by piece.
     explainer
         Model, layer, method and upsampling. The model takes windows (N, 1, D, H, W).
     window, stride
@@ -87,7 +59,9 @@ def scan(
     target
         A class; ``"predicted"``, each window's own class; ``"all"`` or a list, which give (T, z, y, x).
     trunk
-        ``"exact"``: every window goes through the whole network.
+        ``"exact"``: every window goes through the whole network, as it was trained. ``"shared"``: what is in front of
+        the layer runs once over the volume and the head on windows of its features, many times faster. The windows'
+        zero padding is then replaced by their real neighbours, and the result has the measured ``difference``.
     blend
         ``"center"``: mean weighted by a taper that is largest at a window's centre; ``"mean"``, ``"sum"``, ``"max"``.
     normalize
@@ -101,15 +75,28 @@ def scan(
         Name of an OME-Zarr or MRC file to write. It appears when the scan is finished, never in part.
     batch
         Windows per pass. Every pass has this size, the last one filled up, so results do not depend on their number.
-        "auto": 8.
-    max_memory, client
-        Not available in this version; must be None.
+        "auto": by the memory that a window is found to take.
+    max_memory
+        Memory of the process that no file backs, in bytes or as "4G"; the volume and the map may be larger. None: what
+        Python and the network take, and 2 GiB. A result without ``out`` comes on top.
     resume
-        Has no effect in this version: nothing of an interrupted scan is kept, a scan starts with its first window.
+        Go on with what an interrupted scan of the same volume, network and options left beside ``out``; False: start
+        anew. The result has the same bits as that of an undisturbed scan.
+    client
+        A `distributed.Client`: its workers do the work, and ``out`` and the volume have to be on a file system that
+        they share.
     progress
         Show a progress bar with voxels a second on standard error.
     overwrite
-        Replace ``out`` if it exists.
+        Replace ``out`` if it exists, and what an interrupted scan of something else left beside it.
+    also
+        More to write beside ``out``: ``"scores"`` of every window, OME-Zarr (c, z, y, x) on the grid of strides;
+        ``"labels"``, the class with the largest score on that grid; ``"picks"``, the strongest places of the map as
+        RELION-5 STAR and copick JSON; ``"report"``, a page that shows it all.
+    pick_distance
+        Least distance of two picks, in voxels; a third of the window where None.
+    dtype
+        ``"float32"`` or ``"float16"``, of the file's values.
     labels
         Names of the classes in their order, for the file's metadata.
     about
@@ -124,7 +111,9 @@ def scan(
     ------
     InputError
         If the volume is unusable (NaN, constant, wrong axes), window, stride or grid do not fit, a target does not
-        exist, the output cannot be written, or an option is not available.
+        exist, the trunk cannot be shared, memory does not suffice, or the output cannot be written.
+    OSError
+        If the disk is full or fails; what is finished is kept.
 
     Examples
     --------
@@ -134,96 +123,11 @@ def scan(
     >>> camfast.scan(torch.randn(24, 24, 24), explainer, target=1, **options).cam.shape
     torch.Size([24, 24, 24])
     """
-    _refuse_unavailable(explainer, trunk, max_memory, client, target)
-    source = read_volume(volume)
-    plan = plan_windows(source.shape, window, stride)
-    chosen = None if mask is None else plan.touching(as_mask(mask, source))
-    size = _batch_size(batch)
-
-    scanned = {
-        "window": plan.window,
-        "stride": plan.stride,
-        "blend": blend,
-        "normalize": normalize,
-        "invert": invert,
-        "masked": mask is not None,
-    }
-
-    def start() -> Run:
-        return Run(explainer, plan, Windows(source, plan, normalize, invert=invert), target, blend)
-
+    asked = Asked(
+        volume, explainer, window=window, stride=stride, target=target, trunk=trunk, blend=blend, normalize=normalize,
+        invert=invert, mask=mask, batch=batch, max_memory=max_memory, also=tuple(also), pick_distance=pick_distance,
+        dtype=dtype, labels=labels, about=dict(about or {}),
+    )  # fmt: skip
     if out is None:
-        run = start()
-        run.all_windows(size, chosen, progress=progress)
-        maps = list(run.maps())
-        return ScanResult(maps[0] if run.targets is None else torch.stack(maps), run.scores, None)
-    path = Path(out)
-    output_format(path)
-    if source.path is not None and path.resolve() == source.path.resolve():
-        raise InputError(f"{path} is the volume that is scanned; write the result under another name")
-    with staged(path, overwrite=overwrite) as staging:
-        run = start()
-        output_format(path, channels=run.targets is not None)
-        run.all_windows(size, chosen, progress=progress)
-        arrays = (one.numpy() for one in run.maps())
-        names = class_names(target, run.targets, labels)
-        kept = _provenance(explainer, target, names, scanned, about or {})
-        write_volumes(staging, arrays, source, channels=None if run.targets is None else names, attributes=kept)
-    return ScanResult(open_written(path), run.scores, path)
-
-
-def _batch_size(batch: int | str) -> int:
-    if batch == "auto":
-        return AUTO_BATCH
-    if not isinstance(batch, int) or batch < 1:
-        raise InputError(f"batch is {batch!r}, expected a positive whole number or 'auto'")
-    return batch
-
-
-def _refuse_unavailable(explainer: "Explainer", trunk: str, max_memory: object, client: object, target: object) -> None:
-    if trunk == "shared":
-        raise InputError("trunk='shared' is not available in this version; use trunk='exact'")
-    if trunk != "exact":
-        raise InputError(f"trunk is {trunk!r}, expected 'exact'")
-    if max_memory is not None:
-        raise InputError("max_memory is not available in this version; leave it out, and choose a smaller batch")
-    if client is not None:
-        raise InputError("scanning with a Dask client is not available in this version; leave client out")
-    if isinstance(explainer.layer, tuple):
-        raise InputError(f"the explainer has {len(explainer.layer)} layers, and a scan takes one; name one layer")
-    if isinstance(target, Tensor):
-        raise InputError("target is a tensor, and a scan has no samples to match it; give a class or 'predicted'")
-
-
-def class_names(target: Any, count: int | None, labels: Sequence[str] | None) -> list[str]:
-    """Name of each map's class: its label, or ``class 3`` where it has none; none for ``"predicted"``."""
-    if target == "predicted":
-        return []
-    classes = range(count or 0) if target == "all" else np.atleast_1d(target).tolist()
-    return [labels[index] if labels and index < len(labels) else f"class {index}" for index in classes]
-
-
-def _provenance(
-    explainer: "Explainer", target: Any, names: list[str], scanned: Mapping[str, Any], about: Mapping[str, Any]
-) -> dict[str, Any]:
-    """How the map came about, what matters most first: a header may have no room for the rest."""
-    found = provenance(explainer, target)
-    label = {"label": names[0]} if len(names) == 1 else {"labels": names} if names else {}
-    first = {name: found[name] for name in ("method", "layer", "target")}
-    return {**first, **label, "model_sha256": found["model_sha256"], **about, **scanned, **found, **about}
-
-
-def describe(volume: Volume, plan: Plan, batch: int | Literal["auto"] = "auto") -> dict[str, Any]:
-    """What a scan of one map would take, from shapes alone: windows, passes, and bytes of input and output."""
-    size = _batch_size(batch)
-    return {
-        "shape": list(volume.shape),
-        "voxel_angstrom": None if volume.voxel_angstrom is None else list(volume.voxel_angstrom),
-        "padded": list(plan.padded),
-        "windows": plan.windows,
-        "windows_zyx": list(plan.counts),
-        "passes": -(-plan.windows // size),
-        "batch": size,
-        "input_bytes": math.prod(volume.shape) * np.dtype(volume.data.dtype).itemsize,
-        "cam_bytes_per_target": math.prod(volume.shape) * 4,
-    }
+        return to_memory(asked, client, progress=progress)
+    return to_file(asked, Path(out), client, resume=resume, progress=progress, overwrite=overwrite)

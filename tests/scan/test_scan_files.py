@@ -8,8 +8,9 @@ from torch import nn
 
 import camfast
 from camfast.scan import Volume, read_volume
-from camfast.scan.plan import plan_windows
-from camfast.scan.scanner import describe, scan
+from camfast.scan.describing import describe
+from camfast.scan.preparing import Asked
+from camfast.scan.scanner import scan
 from tests.scan.cases import STRIDE, WINDOW, density
 
 
@@ -29,13 +30,14 @@ def test_mrc_output_is_lazy_placed_like_the_input_and_byte_equal(explainer, tmp_
 
 def test_zarr_output_of_all_targets(explainer, tmp_path):
     source = Volume(density((13, 9, 17)), (10.0, 10.0, 10.0))
-    options = {"window": WINDOW, "stride": STRIDE, "target": "all", "progress": False}
+    options = {"window": WINDOW, "stride": STRIDE, "target": "all", "batch": 4, "progress": False}
     result = scan(source, explainer, out=tmp_path / "cam.zarr", **options)
     assert isinstance(result.cam, zarr.Array)
     np.testing.assert_array_equal(result.cam[...], scan(source, explainer, **options).cam.numpy())
     about = dict(zarr.open_group(result.path, mode="r").attrs)["camfast"]
     assert about == {**camfast.provenance(explainer, "all"), "window": [12, 8, 8], "stride": [8, 4, 8],
                      "blend": "center", "normalize": "volume", "invert": False, "masked": False,
+                     "trunk": "exact", "batch": 4, "sum_to_score_residual": result.residual,
                      "labels": [f"class {i}" for i in range(5)], "version": camfast.__version__}  # fmt: skip
     assert (about["method"], about["layer"], about["target"]) == ("respond", "5", "all")
 
@@ -86,10 +88,16 @@ def test_the_input_is_never_overwritten(explainer, tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"trunk": "shared"}, "trunk='shared' is not available"),
         ({"trunk": "fast"}, "trunk is 'fast'"),
-        ({"max_memory": 1 << 30}, "max_memory is not available"),
-        ({"client": object()}, "Dask client is not available"),
+        ({"trunk": "shared", "normalize": "window"}, "cannot be used with normalize='window'"),
+        ({"max_memory": "1X"}, "max_memory is '1X', expected an amount such as '800M'"),
+        ({"max_memory": "1M"}, "max_memory is 1M, and Python, torch and the network take"),
+        ({"client": object()}, "give out= a name on a disk they share"),
+        ({"also": ["scores"]}, "writes beside the map: give out= a name"),
+        ({"also": ["heat"]}, "also is 'heat', expected one of scores, labels, picks, report"),
+        ({"also": ["picks"], "out": "cam.zarr"}, "picks are written in ångström; say the voxel size with --apix"),
+        ({"pick_distance": 0}, "pick_distance is 0"),
+        ({"dtype": "int8"}, "dtype is 'int8', expected one of float32, float16"),
         ({"batch": 0}, "batch is 0"),
         ({"normalize": "minmax"}, "normalize is 'minmax'"),
         ({"blend": "median"}, "blend is 'median'"),
@@ -146,9 +154,9 @@ def test_camfast_scan_is_the_function():
     assert camfast.scan is scan
 
 
-def test_describe_counts_what_a_scan_would_take():
+def test_describe_counts_what_a_scan_would_take(explainer):
     volume = Volume(np.zeros((13, 9, 17), np.int16))
-    facts = describe(volume, plan_windows(volume.shape, WINDOW, STRIDE), batch=5)
+    facts = describe(Asked(volume, explainer, window=WINDOW, stride=STRIDE, target=2, batch=5))
     assert (facts["windows"], facts["passes"], facts["padded"]) == (12, 3, [20, 12, 24])
     assert (facts["input_bytes"], facts["cam_bytes_per_target"]) == (2 * 13 * 9 * 17, 4 * 13 * 9 * 17)
 

@@ -136,7 +136,7 @@ def test_every_pass_has_the_same_size(explainer, network):
     handle = network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     scan(density((13, 9, 17)), explainer, window=WINDOW, stride=STRIDE, target=2, batch=5, progress=False)
     handle.remove()
-    assert sizes == [1, 5, 5, 5]  # a first window alone, to learn the shapes; then 12 windows
+    assert sizes == [1, 1, 1, 5, 5, 5]  # windows of noise: shapes, places of cells, operations; then 12 windows
 
 
 def test_equal_runs_give_equal_bits(explainer):

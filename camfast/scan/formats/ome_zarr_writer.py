@@ -1,18 +1,132 @@
-"""Writing OME-Zarr 0.5 (Zarr 3) with a pyramid."""
+"""Writing OME-Zarr 0.5 (Zarr 3): shards in any order, then the coarser levels, then the metadata that shows them."""
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from camfast._extras import require
 from camfast._version import __version__
+from camfast.scan.bricks import Slices, blocks_of
+from camfast.scan.formats.statistics import Statistics
+from camfast.scan.plan import Shape
 from camfast.scan.volumes import Triple, Volume
 
 CHUNK = 128
-LEVELS = 3
+SHARD = 2 * CHUNK
+LEVELS, _SMALLEST = 3, 256
+
+
+class ZarrWriter:
+    """Volumes (z, y, x), or channels (c, z, y, x), in an OME-Zarr image with coarser levels.
+
+    Chunks have 128³ voxels and shards up to 256³; a shard is the unit that one writer owns. A voxel of a coarser level
+    is the mean of the up to 8 below it; there are three levels, or as many as bring the longest axis to 256.
+
+    Parameters
+    ----------
+    path
+        Folder to create.
+    like
+        The volume whose shape, voxel size and position are kept.
+    dtype
+        ``"float32"`` or ``"float16"``, or a type of integers for labels.
+    channels
+        None for one volume with the axes (z, y, x); a number, or names to be shown, for the axes (c, z, y, x).
+    """
+
+    def __init__(
+        self, path: Path, like: Volume, dtype: str = "float32", channels: int | Sequence[str] | None = None
+    ) -> None:
+        self.path, self.like, self.dtype = path, like, np.dtype(dtype)
+        self.shape = like.shape
+        self.names = [] if channels is None or isinstance(channels, int) else list(channels)
+        self.channels = channels if channels is None or isinstance(channels, int) else len(self.names)
+
+    @property
+    def block(self) -> Shape:
+        """Shape of the pieces that are written at once: a shard."""
+        return _shard(self.shape)
+
+    @property
+    def levels(self) -> list[Shape]:
+        """Shapes of the levels, the full resolution first."""
+        count = LEVELS
+        while max(self.shape) / 2 ** (count - 1) > _SMALLEST:
+            count += 1
+        found = []
+        for level in range(count):
+            z, y, x = (-(-length // 2**level) for length in self.shape)
+            found.append((z, y, x))
+        return found
+
+    def create(self) -> None:
+        """Make the arrays of all levels, none of their shards written."""
+        zarr = require("zarr", "scan", "writing OME-Zarr")
+        group = zarr.open_group(str(self.path), mode="w", zarr_format=3)
+        leading = () if self.channels is None else (1,)
+        for level, shape in enumerate(self.levels):
+            chunk, shard = [min(CHUNK, n) for n in shape], _shard(shape)
+            group.create_array(
+                name=str(level),
+                shape=(*(() if self.channels is None else (self.channels,)), *shape),
+                chunks=(*leading, *chunk),
+                shards=None if list(shard) == chunk else (*leading, *shard),
+                dtype=self.dtype.name,
+                dimension_names=["c", "z", "y", "x"][-3 - len(leading) :],
+            )
+
+    def write(self, voxels: Slices, values: NDArray[Any], channel: int | None = None) -> Statistics:
+        """Write one block, and return what its values are like as they are stored."""
+        stored = np.ascontiguousarray(values, self.dtype)
+        self._level(0)[self._place(voxels, channel)] = stored
+        return Statistics.of(stored)
+
+    def coarser(self) -> list[tuple[int, int | None, Slices]]:
+        """What `coarsen` has to be called for, level by level: level, channel and block."""
+        channels = [None] if self.channels is None else list(range(self.channels))
+        return [
+            (level, channel, block)
+            for level, shape in enumerate(self.levels)
+            if level
+            for channel, block in itertools.product(channels, blocks_of(shape, _shard(shape)))
+        ]
+
+    def coarsen(self, level: int, channel: int | None, block: Slices) -> None:
+        """Fill one block of a coarser level by means of the level below."""
+        fine, coarse = self._level(level - 1), self._level(level)
+        sizes = [axis.stop - axis.start for axis in block]
+        found = np.empty(sizes, np.float32)
+        for inner in blocks_of(sizes, [CHUNK] * 3):
+            below = tuple(
+                slice(2 * (b.start + i.start), min(2 * (b.start + i.stop), n))
+                for b, i, n in zip(block, inner, fine.shape[-3:], strict=True)
+            )
+            values = torch.from_numpy(np.asarray(fine[self._place(below, channel)], np.float32))
+            halves = [min(2, n) for n in values.shape]
+            mean = torch.nn.functional.avg_pool3d(values[None], halves, ceil_mode=True, count_include_pad=False)[0]
+            found[inner] = mean.numpy()
+        coarse[self._place(block, channel)] = found.astype(self.dtype)
+
+    def finish(self, statistics: Sequence[Statistics], attributes: Mapping[str, Any] | None = None) -> None:
+        """Write the metadata: where the voxels lie, names and limits of the channels, and how they came about."""
+        zarr = require("zarr", "scan", "writing OME-Zarr")
+        multiscale = _multiscale(self.path.stem, self.like, len(self.levels), self.channels is not None)
+        ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
+        if self.names:
+            ome["omero"] = {"channels": [_shown(*one) for one in zip(self.names, statistics, strict=True)]}
+        group = zarr.open_group(str(self.path), mode="r+")
+        group.attrs.update({"ome": ome, "camfast": {**(attributes or {}), "version": __version__}})
+
+    def _level(self, level: int) -> Any:
+        return require("zarr", "scan", "writing OME-Zarr").open_array(str(self.path / str(level)), mode="r+")
+
+    def _place(self, voxels: Sequence[slice], channel: int | None) -> tuple[int | slice, ...]:
+        return tuple(voxels) if channel is None else (channel, *voxels)
 
 
 def write_ome_zarr(
@@ -22,58 +136,33 @@ def write_ome_zarr(
     *,
     channels: int | Sequence[str] | None = None,
     attributes: Mapping[str, Any] | None = None,
+    dtype: str = "float32",
 ) -> None:
-    """Write volumes (z, y, x) as float32 OME-Zarr 0.5 in chunks of 128³, with levels at half and quarter resolution.
-
-    A voxel of a coarser level is the mean of the up to 8 below it.
-
-    Parameters
-    ----------
-    path
-        Folder to create.
-    volumes
-        The volumes of the shape of ``like``, taken one at a time: one, or as many as ``channels`` says.
-    like
-        The volume whose voxel size and position are kept.
-    channels
-        None for one volume with the axes (z, y, x); a number, or names to be shown, for the axes (c, z, y, x).
-    attributes
-        Put beside the OME metadata under the name ``camfast``, with the version of camfast.
-    """
-    zarr = require("zarr", "scan", "writing OME-Zarr")
-    group = zarr.open_group(str(path), mode="w", zarr_format=3)
-    names = [] if channels is None or isinstance(channels, int) else list(channels)
-    leading = () if channels is None else (channels if isinstance(channels, int) else len(names),)
-    limits = []
-    shapes = [[-(-length // 2**level) for length in like.shape] for level in range(LEVELS)]
-    arrays = [
-        group.create_array(
-            name=str(level),
-            shape=(*leading, *shape),
-            chunks=(*(1 for _ in leading), *(min(CHUNK, length) for length in shape)),
-            dtype="float32",
-            dimension_names=["c", "z", "y", "x"][-3 - len(leading) :],
-        )
-        for level, shape in enumerate(shapes)
-    ]
+    """Write volumes (z, y, x), taken one at a time: one, or as many as ``channels`` says. See `ZarrWriter`."""
+    writer = ZarrWriter(path, like, dtype, channels)
+    writer.create()
+    found = []
     for channel, volume in enumerate(volumes):
-        level = torch.as_tensor(np.asarray(volume, dtype=np.float32))
-        limits.append((float(level.min()), float(level.max())))
-        for array in arrays:
-            array[(channel, ...) if leading else ...] = level.numpy()
-            halves = [min(2, length) for length in level.shape]
-            level = torch.nn.functional.avg_pool3d(level[None], halves, ceil_mode=True, count_include_pad=False)[0]
-    multiscale = _multiscale(path.stem, like, len(arrays), bool(leading))
-    ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
-    if names:
-        ome["omero"] = {"channels": [_shown(*one) for one in zip(names, limits, strict=True)]}
-    group.attrs.update({"ome": ome, "camfast": {**(attributes or {}), "version": __version__}})
+        place = None if writer.channels is None else channel
+        found.append(
+            Statistics.merged(
+                writer.write(block, np.asarray(volume[block]), place) for block in blocks_of(like.shape, writer.block)
+            )
+        )
+    for step in writer.coarser():
+        writer.coarsen(*step)
+    writer.finish(found, attributes)
 
 
-def _shown(name: str, limits: tuple[float, float]) -> dict[str, Any]:
+def _shard(shape: Sequence[int]) -> Shape:
+    """Whole chunks, as many as an axis needs and two at most."""
+    z, y, x = (n if n <= CHUNK else SHARD for n in shape)
+    return z, y, x
+
+
+def _shown(name: str, values: Statistics) -> dict[str, Any]:
     """Name of a channel, and how a viewer is to show it."""
-    low, high = limits
-    window = {"min": low, "max": high, "start": low, "end": high}
+    window = {"min": values.low, "max": values.high, "start": values.low, "end": values.high}
     return {"label": name, "active": True, "color": "FFFFFF", "window": window}
 
 

@@ -1,0 +1,254 @@
+"""What a person asks of a scan, checked and planned before anything long begins."""
+
+import hashlib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from camfast.centres import receptive_field_centres
+from camfast.errors import CaptureError, IllConditionedWarning, InputError
+from camfast.provenance import as_json, provenance
+from camfast.scan.assembly import Upsampler
+from camfast.scan.bricks import Brick, bricks_of
+from camfast.scan.density import Density, Normalize
+from camfast.scan.difference import Difference, measure
+from camfast.scan.exact import Exact, Explained, first_window
+from camfast.scan.files import as_mask, read_volume
+from camfast.scan.lattice import Lattice, lattice_of
+from camfast.scan.picks import default_distance
+from camfast.scan.plan import BLENDS, Blend, Plan, plan_windows
+from camfast.scan.shared import Shared
+from camfast.scan.sizes import Sizes, budget, bytes_of, choose
+from camfast.scan.volumes import Volume
+
+if TYPE_CHECKING:
+    from camfast.engine import Explainer
+
+Trunk = Literal["exact", "shared"]
+Also = Literal["scores", "labels", "picks", "report"]
+TRUNKS, ALSO, DTYPES = ("exact", "shared"), ("scores", "labels", "picks", "report"), ("float32", "float16")
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """The arguments of `camfast.scan`, all that a result depends on."""
+
+    volume: Any
+    explainer: "Explainer"
+    window: int | Sequence[int]
+    stride: int | Sequence[int]
+    target: Any
+    trunk: Trunk = "exact"
+    blend: Blend = "center"
+    normalize: Normalize = "volume"
+    invert: bool = False
+    mask: Any = None
+    batch: int | Literal["auto"] = "auto"
+    max_memory: int | str | None = None
+    also: tuple[Also, ...] = ()
+    pick_distance: float | None = None
+    dtype: Literal["float32", "float16"] = "float32"
+    labels: Sequence[str] | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("trunk", self.trunk, TRUNKS), ("blend", self.blend, BLENDS), ("dtype", self.dtype, DTYPES),
+            *(("also", one, ALSO) for one in self.also),
+        ):  # fmt: skip
+            if value not in known:
+                raise InputError(f"{name} is {value!r}, expected one of {', '.join(known)}")
+        if self.batch != "auto" and (not isinstance(self.batch, int) or self.batch < 1):
+            raise InputError(f"batch is {self.batch!r}, expected a positive whole number or 'auto'")
+        if self.pick_distance is not None and not self.pick_distance > 0:
+            raise InputError(f"pick_distance is {self.pick_distance!r}, expected a positive number of voxels")
+        if isinstance(self.explainer.layer, tuple):
+            raise InputError(
+                f"the explainer has {len(self.explainer.layer)} layers, and a scan takes one; name one layer"
+            )
+        if isinstance(self.target, Tensor):
+            raise InputError("target is a tensor, and a scan has no samples to match it; give a class or 'predicted'")
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A scan before its volume's values are looked at.
+
+    Parameters
+    ----------
+    asked
+        What was asked for.
+    source
+        The volume.
+    lattice
+        Where windows and their cells lie.
+    chosen
+        Windows that the mask leaves, bool (nz, ny, nx); None: all.
+    first
+        What one window of noise gave.
+    """
+
+    asked: Asked
+    source: Volume
+    lattice: Lattice
+    chosen: NDArray[np.bool_] | None
+    first: Explained
+
+    @property
+    def plan(self) -> Plan:
+        """Where the windows lie."""
+        return self.lattice.plan
+
+    @property
+    def targets(self) -> int | None:
+        """How many maps there are, None for one without an axis of targets."""
+        return self.first.grids.shape[1] if self.first.grids.ndim == 5 else None
+
+    @property
+    def distance(self) -> float:
+        """Least distance of two picks in voxels."""
+        return self.asked.pick_distance or default_distance(self.plan)
+
+    @property
+    def upsampler(self) -> Upsampler:
+        """From the blended grid to voxels, on the CPU: it is done once, and beside the network's work."""
+        explainer = self.asked.explainer
+        return Upsampler(self.lattice, explainer.upsampling, torch.device("cpu"), None)
+
+
+def planned(asked: Asked) -> Planned:
+    """Plan the windows, and explain one of noise, so that what was chosen wrongly shows at once.
+
+    Raises
+    ------
+    InputError
+        If volume, mask, network, layer, target, window and stride do not fit each other.
+    """
+    source = read_volume(asked.volume)
+    plan = plan_windows(source.shape, asked.window, asked.stride)
+    # any values do where only shapes are looked at
+    nothing = Volume(np.array([0.0, 1.0], np.float32).reshape(2, 1, 1))
+    first = first_window(Exact(asked.explainer, Density(nothing, None), plan, asked.target), plan)
+    lattice = lattice_of(plan, first.grids.shape[-3:], _centres(asked.explainer, plan))
+    chosen = None if asked.mask is None else plan.touching(as_mask(asked.mask, source))
+    return Planned(asked, source, lattice, chosen, first)
+
+
+def _centres(explainer: "Explainer", plan: Plan) -> tuple[tuple[float, float], ...] | None:
+    """Where the layer's cells lie in a window; None where they cannot be followed."""
+    parameter = next((p for p in explainer.model.parameters() if p.is_floating_point()), torch.zeros(()))
+    noise = torch.zeros(1, 1, *plan.window, device=parameter.device, dtype=parameter.dtype)
+    assert isinstance(explainer.layer, str)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", IllConditionedWarning)
+            return receptive_field_centres(explainer.model, explainer.layer, noise)
+    except CaptureError:
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A scan that is ready to run.
+
+    Parameters
+    ----------
+    trunk
+        Where explained windows come from.
+    sizes
+        How much is done at a time.
+    bricks
+        The windows, in the pieces that are computed together.
+    difference
+        Of the trunk ``shared`` from ``exact``; None for the latter.
+    """
+
+    trunk: Exact | Shared
+    sizes: Sizes
+    bricks: list[Brick]
+    difference: Difference | None
+
+
+def prepared(plan: Planned, choices: dict[str, Any]) -> Prepared:
+    """Look at the volume's values, and choose how much is done at a time, unless that was chosen before.
+
+    Parameters
+    ----------
+    plan
+        The scan.
+    choices
+        What an interrupted scan chose; filled in place where it is empty.
+
+    Raises
+    ------
+    InputError
+        If values are not finite, the trunk cannot be shared, or memory does not suffice.
+    """
+    asked = plan.asked
+    density = Density(plan.source, asked.normalize, invert=asked.invert)
+    exact = Exact(asked.explainer, density, plan.plan, asked.target)
+    trunk: Exact | Shared = exact
+    if asked.trunk == "shared":
+        trunk = Shared(asked.explainer, density, plan.lattice, asked.target)
+    if "sizes" not in choices:
+        limit = bytes_of(asked.max_memory)
+        batch = None if asked.batch == "auto" else int(asked.batch)
+        choices["sizes"] = asdict(choose(trunk, plan.lattice, plan.first, batch, budget(limit), limit))
+    sizes = Sizes(**choices["sizes"])
+    difference = None
+    if isinstance(trunk, Shared):
+        trunk.tile = sizes.tile
+        if "difference" not in choices:
+            choices["difference"] = asdict(measure(exact, trunk, plan.chosen))
+        difference = Difference(**choices["difference"])
+    return Prepared(trunk, sizes, bricks_of(plan.lattice, sizes.brick), difference)
+
+
+def identity(plan: Planned) -> dict[str, Any]:
+    """What a scan is, for whoever goes on with it: two of the same identity give the same result.
+
+    Raises
+    ------
+    InputError
+        If the model's tensors hold no values.
+    """
+    asked = plan.asked
+    found = provenance(asked.explainer, asked.target)
+    same = ("trunk", "blend", "normalize", "invert", "batch", "also", "pick_distance", "dtype", "labels", "about")
+    chosen = None if plan.chosen is None else hashlib.sha256(np.packbits(plan.chosen)).hexdigest()
+    return {
+        "volume": _volume_identity(plan.source),
+        "window": list(plan.plan.window),
+        "stride": list(plan.plan.stride),
+        "windows": chosen,
+        **{name: as_json(getattr(asked, name)) for name in same},
+        **found,
+        "device": next((p.device.type for p in asked.explainer.model.parameters()), "cpu"),
+    }
+
+
+def _volume_identity(volume: Volume) -> dict[str, Any]:
+    found: dict[str, Any] = {"shape": list(volume.shape), "voxel_angstrom": as_json(volume.voxel_angstrom)}
+    if volume.path is None:
+        digest = hashlib.sha256()
+        for plane in range(volume.shape[0]):
+            digest.update(np.ascontiguousarray(volume.data[plane : plane + 1]).data)
+        return {**found, "sha256": digest.hexdigest()}
+    files = [volume.path]
+    if volume.path.is_dir():
+        files = sorted(path for path in volume.path.rglob("*") if path.is_file())
+    states = [path.stat() for path in files]
+    latest = max((state.st_mtime_ns for state in states), default=0)
+    return {
+        **found,
+        "path": str(Path(volume.path).resolve()),
+        "bytes": sum(s.st_size for s in states),
+        "changed": latest,
+    }

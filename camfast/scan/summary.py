@@ -1,0 +1,52 @@
+"""What the parts of a scan say together: scores, residual, and what to be warned of."""
+
+import tempfile
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from camfast.errors import IllConditionedWarning
+from camfast.scan.job import Job
+from camfast.scan.plan import Shape
+
+_IN_MEMORY = 256 << 20
+
+
+def scores_of(job: Job, counts: Shape) -> Tensor:
+    """Scores of all windows, float32 (nz, ny, nx, C), NaN where the mask left one out.
+
+    Many of them lie in a temporary file without a name instead of in memory.
+    """
+    found = next((s for s in (job.parts.scores(brick.number) for brick in job.bricks) if s.numel()), torch.empty(0, 0))
+    shape = (*counts, found.shape[1])
+    if np.prod(shape, dtype=float) * 4 > _IN_MEMORY:
+        with tempfile.TemporaryFile() as file:
+            scores = torch.from_numpy(np.memmap(file, np.float32, "w+", shape=shape))
+    else:
+        scores = torch.empty(shape)
+    for brick in job.bricks:
+        own = job.parts.scores(brick.number)
+        scores[brick.windows] = own.view(*brick.counts, -1) if own.numel() else torch.nan
+    return scores
+
+
+def residual(facts: Sequence[dict[str, float]]) -> float | None:
+    """Mean |y − ΣL| over all maps, divided by the mean |y|; None where every score is 0."""
+    away, size = (sum(one[name] for one in facts) for name in ("residual", "score"))
+    return away / size if size > 0 else None
+
+
+def warn_of_ill_conditioned(facts: Sequence[dict[str, float]], layer: object) -> None:
+    """Say how many windows have maps that may be noise."""
+    count, windows = (int(sum(one[name] for one in facts)) for name in ("ill_conditioned", "windows"))
+    if count:
+        warnings.warn(
+            f"layer {layer!r}: in {count:,} of {windows:,} windows channel "
+            "weights divide by a small difference of large activations, and their maps may be noise blown up; "
+            "explain the output of the ReLU behind the layer, or use hirescam or gradcam",
+            IllConditionedWarning,
+            stacklevel=4,
+        )

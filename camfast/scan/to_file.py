@@ -1,0 +1,183 @@
+"""A scan whose result is a file: it can be interrupted anywhere, and goes on where it was."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from camfast.errors import InputError
+from camfast.provenance import as_json, as_lines
+from camfast.scan.bricks import blocks_of
+from camfast.scan.files import open_written, output_format
+from camfast.scan.formats.mrc_writer import LABEL_WIDTH, LABELS, MrcWriter
+from camfast.scan.formats.ome_zarr_writer import ZarrWriter
+from camfast.scan.formats.statistics import Statistics
+from camfast.scan.job import Block, Job
+from camfast.scan.parts import FolderParts
+from camfast.scan.preparing import Asked, Planned, Prepared, identity, planned, prepared
+from camfast.scan.progress import Progress
+from camfast.scan.result import ScanResult
+from camfast.scan.running import Local, Runner, run
+from camfast.scan.side_outputs import SideOutputs, side_names
+from camfast.scan.staging import Staging
+from camfast.scan.summary import residual, scores_of, warn_of_ill_conditioned
+
+Writers = MrcWriter | ZarrWriter
+
+
+def to_file(asked: Asked, path: Path, client: Any, *, resume: bool, progress: bool, overwrite: bool) -> ScanResult:
+    """Scan into a file, or go on with a scan that was interrupted.
+
+    Raises
+    ------
+    InputError
+        As `camfast.scan`.
+    OSError
+        If the disk is full or fails; what is finished is kept.
+    """
+    output_format(path)
+    volume = asked.volume if isinstance(asked.volume, str | Path) else getattr(asked.volume, "path", None)
+    if volume is not None and path.resolve() == Path(volume).resolve():
+        raise InputError(f"{path} is the volume that is scanned; write the result under another name")
+    staging = Staging(path)
+    staging.check(overwrite=overwrite)
+    plan = planned(asked)
+    output_format(path, channels=plan.targets is not None)
+    outputs = [path, *side_names(path, plan)]
+    same = identity(plan)
+    with staging.opened(same, outputs, resume=resume, overwrite=overwrite) as choices:
+        fresh = not choices
+        choices.setdefault("threads", torch.get_num_threads())
+        with _threads(choices["threads"]):
+            ready = prepared(plan, choices)
+            writer = _writer(staging.done / path.name, plan)
+            if fresh:
+                writer.create()
+                staging.keep(same, choices)
+            job = _job(plan, ready, writer, staging, choices["threads"])
+            try:
+                _run(job, client, progress=progress)
+            except KeyboardInterrupt:
+                done = sum(brick.number in job.parts for brick in job.bricks)
+                kept = f"{done} of {len(job.bricks)} bricks of windows are kept in {staging.folder}"
+                raise KeyboardInterrupt(f"{kept}, and the same scan goes on there" if done else "") from None
+            facts = [job.parts.facts(brick.number) for brick in job.bricks]
+            found = _finished(job, plan, ready, staging, residual(facts), client)
+        staging.publish(outputs)
+    warn_of_ill_conditioned(facts, asked.explainer.layer)
+    return ScanResult(open_written(path), found.scores, path, found.picks, ready.difference, residual(facts))
+
+
+def _run(job: Job, client: Any, *, progress: bool) -> None:
+    with Progress(job.upsampler.lattice.plan.shape, job.windows, shown=progress) as bar:
+        run(job, _runner(client), bar.windows, lambda _: None)
+
+
+def _runner(client: Any) -> Runner:
+    if client is None:
+        return Local()
+    from camfast.scan.cluster import Cluster
+
+    return Cluster(client)
+
+
+def _writer(path: Path, plan: Planned) -> Writers:
+    asked = plan.asked
+    if output_format(path) == "mrc":
+        return MrcWriter(path, plan.source, asked.dtype)
+    names = None if plan.targets is None else class_names(asked.target, plan.targets, asked.labels)
+    return ZarrWriter(path, plan.source, asked.dtype, names if names or plan.targets is None else plan.targets)
+
+
+def _job(plan: Planned, ready: Prepared, writer: Writers, staging: Staging, threads: int) -> Job:
+    pieces = blocks_of(plan.plan.shape, writer.block)
+    count = len(pieces)
+    blocks = [Block(t * count + i, t, piece) for t in range(plan.targets or 1) for i, piece in enumerate(pieces)]
+    distance = plan.distance if {"picks", "report"} & set(plan.asked.also) else None
+    return Job(
+        ready.trunk, ready.bricks, blocks, plan.chosen, ready.sizes.batch, plan.asked.blend, plan.upsampler, writer,
+        FolderParts(staging.parts), staging.blocks, threads, distance,
+    )  # fmt: skip
+
+
+def _finished(
+    job: Job, plan: Planned, ready: Prepared, staging: Staging, left: float | None, client: Any
+) -> SideOutputs:
+    """Complete the map by coarser levels and metadata, and write what goes beside it."""
+    writer, asked = job.writer, plan.asked
+    assert isinstance(writer, MrcWriter | ZarrWriter)
+    names = class_names(asked.target, plan.targets, asked.labels)
+    about = _about(plan, ready, names, left)
+    if isinstance(writer, ZarrWriter):
+        _runner(client).tasks(_coarsen, writer, writer.coarser(), lambda _: None)
+    count = len(job.blocks) // (plan.targets or 1)
+    noted = [job.written(block.number) for block in job.blocks]
+    found = [Statistics(**one["statistics"]) for one in noted]
+    by_target = [Statistics.merged(found[t * count : (t + 1) * count]) for t in range(plan.targets or 1)]
+    if isinstance(writer, ZarrWriter):
+        writer.finish(by_target, about)
+    else:
+        kept = {name: value for name, value in about.items() if name != "camfast"}  # the first label has it
+        writer.finish(by_target, as_lines(kept, LABELS - 1, LABEL_WIDTH))
+    side = SideOutputs(plan, scores_of(job, plan.plan.counts), noted, names, about)
+    side.write(staging.done, staging.path)
+    return side
+
+
+def _coarsen(writer: ZarrWriter, step: Any) -> None:
+    writer.coarsen(*step)
+
+
+def class_names(target: Any, count: int | None, labels: Any) -> list[str]:
+    """Name of each map's class: its label, or ``class 3`` where it has none; none for ``"predicted"``."""
+    if isinstance(target, str) and target == "predicted":
+        return []
+    classes = range(count or 0) if isinstance(target, str) else np.atleast_1d(target).tolist()
+    return [_class_name(one, labels or ()) for one in classes]
+
+
+def _class_name(one: Any, labels: Any) -> str:
+    if isinstance(one, int):
+        return str(labels[one]) if one < len(labels) else f"class {one}"
+    return str(one)
+
+
+def _about(plan: Planned, ready: Prepared, names: list[str], left: float | None) -> dict[str, Any]:
+    """How the map came about, what matters most first: a header may have no room for the rest."""
+    from camfast.provenance import provenance
+
+    asked = plan.asked
+    found = provenance(asked.explainer, asked.target)
+    label = {"label": names[0]} if len(names) == 1 else {"labels": names} if names else {}
+    first = {name: found[name] for name in ("method", "layer", "target")}
+    scanned: dict[str, Any] = {
+        "window": plan.plan.window,
+        "stride": plan.plan.stride,
+        "trunk": asked.trunk,
+        "blend": asked.blend,
+        "normalize": asked.normalize,
+        "invert": asked.invert,
+        "masked": asked.mask is not None,
+    }
+    measured: dict[str, Any] = {"batch": ready.sizes.batch, "sum_to_score_residual": left}
+    if ready.difference is not None:
+        measured["difference_from_exact"] = asdict(ready.difference)
+    if plan.source.path is not None:
+        measured["volume"] = plan.source.path.name
+    about = dict(asked.about)
+    return as_json({**first, **label, "model_sha256": found["model_sha256"], **about, **scanned, **found, **measured})  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute with the threads that the scan was begun with, which the last bits depend on."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

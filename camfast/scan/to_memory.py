@@ -1,0 +1,77 @@
+"""A scan whose result stays in memory."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from camfast.errors import InputError
+from camfast.scan.bricks import Slices, blocks_of
+from camfast.scan.formats.statistics import Statistics
+from camfast.scan.job import Block, Job
+from camfast.scan.parts import MemoryParts
+from camfast.scan.plan import Shape
+from camfast.scan.preparing import Asked, planned, prepared
+from camfast.scan.progress import Progress
+from camfast.scan.result import ScanResult
+from camfast.scan.running import Local, run
+from camfast.scan.summary import residual, scores_of, warn_of_ill_conditioned
+
+_BLOCK = 256
+
+
+class ArrayWriter:
+    """Maps in memory.
+
+    Parameters
+    ----------
+    shape
+        Of the volume.
+    channels
+        How many maps; None: one, without an axis of channels.
+    """
+
+    def __init__(self, shape: Shape, channels: int | None) -> None:
+        self.block: Shape = (_BLOCK, _BLOCK, _BLOCK)
+        self.channels = channels
+        self.data = torch.empty((*(() if channels is None else (channels,)), *shape))
+
+    def create(self) -> None:
+        """Nothing is left to be made."""
+
+    def write(self, voxels: Slices, values: NDArray[Any], channel: int | None = None) -> Statistics:
+        """Put one block into its place."""
+        into = self.data if channel is None else self.data[channel]
+        into[voxels] = torch.from_numpy(np.ascontiguousarray(values))
+        return Statistics.of(values)
+
+
+def to_memory(asked: Asked, client: Any, *, progress: bool) -> ScanResult:
+    """Scan, and return the map as a tensor.
+
+    Raises
+    ------
+    InputError
+        As `camfast.scan`; also if workers or side outputs are asked for, which need a file.
+    """
+    if client is not None:
+        raise InputError("workers of a cluster write the map into a file: give out= a name on a disk they share")
+    if asked.also:
+        raise InputError(f"also={list(asked.also)} writes beside the map: give out= a name")
+    plan = planned(asked)
+    ready = prepared(plan, {})
+    writer = ArrayWriter(plan.plan.shape, plan.targets)
+    pieces = blocks_of(plan.plan.shape, writer.block)
+    blocks = [Block(t * len(pieces) + i, t, piece) for t in range(plan.targets or 1) for i, piece in enumerate(pieces)]
+    job = Job(
+        ready.trunk, ready.bricks, blocks, plan.chosen, ready.sizes.batch, asked.blend, plan.upsampler, writer,
+        MemoryParts(), None, torch.get_num_threads(), None,
+    )  # fmt: skip
+    with Progress(plan.plan.shape, job.windows, shown=progress) as bar:
+        run(job, Local(), bar.windows, lambda _: None)
+    facts = [job.parts.facts(brick.number) for brick in job.bricks]
+    warn_of_ill_conditioned(facts, asked.explainer.layer)
+    return ScanResult(
+        writer.data, scores_of(job, plan.plan.counts), None, difference=ready.difference, residual=residual(facts)
+    )
