@@ -47,6 +47,7 @@ PAIR = ("barrel", "shell")
 DEVIATIONS = 2.0
 BUNDLED = "subtomogram_demo"
 FINER = ("relu4", 4)
+FIRST_SEED = 10  # rules, radius and threshold were chosen on the tomograms of seeds 0 to 3
 
 Size = tuple[int, int, int]
 
@@ -159,7 +160,7 @@ def main() -> None:
         prog="python -m bench.picks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--snr", type=float, default=0.5, help="nominal SNR of the tomograms (default 0.5)")
-    parser.add_argument("--tomograms", type=int, default=6, help="how many, with the seeds from 0 (default 6)")
+    parser.add_argument("--tomograms", type=int, default=6, help=f"how many, with the seeds from {FIRST_SEED} (default 6)")
     parser.add_argument("--weights", type=Path, help="a CNN-2 with the bundled network's classes, trained elsewhere")
     parser.add_argument("--quick", action="store_true", help="one small tomogram, the bundled network at stride 8")
     parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
@@ -173,7 +174,7 @@ def main() -> None:
         together: dict[str, Found] = {}
         for seed in range(1 if options.quick else options.tomograms):
             small = {"size": (48, 96, 96), "particles": 16} if options.quick else {}
-            for label, found in measure(setting, seed, **small).items():
+            for label, found in measure(setting, FIRST_SEED + seed, **small).items():
                 together[label] = together.get(label, Found()) + found
         rows += lines(setting, together)
     command = "python -m bench.picks" + (f" --snr {options.snr:g}" if options.snr != 0.5 else "")
