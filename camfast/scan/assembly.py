@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from camfast import ops
 from camfast.errors import InputError
 from camfast.ops.bands import REACH
 from camfast.scan.bricks import Brick, Slices
@@ -113,8 +114,7 @@ class Upsampler:
         return fine[inside].contiguous()
 
     def _gaussian(self, coarse: Tensor, cells: Slices, voxels: Slices) -> Tensor:
-        from camfast import ops
-
+        assert self.sigma is not None
         gain = self.upsampling.gain
         if gain == "mass":  # a cell's mass is that over the whole volume, not over a block
             for axis in range(3):

@@ -65,7 +65,8 @@ class Brick:
     def origins(self) -> NDArray[np.int64]:
         """First voxel of each window, counted from the brick's own, (windows, 3), x running fastest."""
         index = np.stack(np.meshgrid(*(np.arange(n) for n in self.counts), indexing="ij"), -1).reshape(-1, 3)
-        return index * np.array(self.lattice.plan.stride)
+        origins: NDArray[np.int64] = index * np.array(self.lattice.plan.stride)
+        return origins
 
 
 def bricks_of(lattice: Lattice, voxels: int) -> list[Brick]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from camfast.scan.bricks import blocks_of
 from camfast.scan.density import Density
@@ -56,17 +57,19 @@ def _source(plan: Planned) -> Exact | Shared:
     # the volume's own normalisation: a trunk that cannot be shared says so here
     density = Density(Volume(noise), plan.asked.normalize)
     if plan.asked.trunk == "shared":
-        return Shared(plan.asked.explainer, density, plan.lattice, plan.asked.target)
+        nothing = np.zeros(plan.plan.counts, np.bool_)
+        return Shared(plan.asked.explainer, density, plan.lattice, plan.asked.target, nothing)
     return Exact(plan.asked.explainer, density, plan.plan, plan.asked.target)
 
 
-def _values(source: Exact | Shared) -> torch.Tensor:
+def _values(source: Exact | Shared) -> Tensor:
     """One window of noise, as windows are cut from."""
     values = torch.randn(source.plan.window, generator=torch.Generator().manual_seed(0)).to(source.device)
     if isinstance(source, Exact):
         return values
     with torch.no_grad():
-        return source.trunk(values[None, None].to(source.dtype))[0]
+        features: Tensor = source.trunk(values[None, None].to(source.dtype))
+    return features[0]
 
 
 def _operations(source: Exact | Shared, plan: Planned, windows: int) -> int:

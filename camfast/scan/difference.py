@@ -1,16 +1,36 @@
-"""How far the shared trunk is from the exact one, measured where the volume is scanned."""
+"""How far the shared trunk is from the exact one, measured on windows of the volume that is scanned."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from camfast.scan.bricks import Brick
-from camfast.scan.exact import Exact
-from camfast.scan.shared import Shared
+from camfast.scan.exact import Exact, Explained
+from camfast.scan.plan import Shape
 
-LEAST, MOST = 8, 16  # windows of a sample
+LEAST, MOST = 8, 64  # windows of a sample
+_SHARE = 256  # of so many windows one is compared
+
+
+def drawn(counts: Shape, chosen: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Draw windows that are compared, the same ones each time: bool (nz, ny, nx).
+
+    Parameters
+    ----------
+    counts
+        Windows along each axis.
+    chosen
+        Windows that the mask leaves; None: all.
+    """
+    left = np.arange(math.prod(counts)) if chosen is None else np.flatnonzero(chosen)
+    found = np.zeros(math.prod(counts), np.bool_)
+    found[np.random.default_rng(0).permutation(left)[: min(MOST, max(LEAST, len(left) // _SHARE))]] = True
+    return found.reshape(counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +57,56 @@ class Difference:
     scores: float
     same_class: float
 
+    @classmethod
+    def of(cls, facts: Sequence[dict[str, float]]) -> Self:
+        """Merge what `compared` found in the bricks."""
+        found = [one for one in facts if one.get("compared")]
 
-def measure(exact: Exact, shared: Shared, chosen: NDArray[np.bool_] | None) -> Difference:
-    """Explain some windows both ways, the same ones each time.
+        def total(name: str) -> float:
+            return sum(one[name] for one in found)
+
+        return cls(
+            int(total("compared")),
+            _ratio(total("maps_away"), total("maps_size")),
+            max((one["worst"] for one in found), default=0.0),
+            _ratio(total("scores_away"), total("scores_size")),
+            total("same_class") / max(1.0, total("compared")),
+        )
+
+
+def compared(exact: Exact, brick: Brick, rows: NDArray[np.int64], shared: Sequence[Explained]) -> dict[str, float]:
+    """Compare some of a brick's windows, each by itself: sums of squares, which bricks add up.
 
     Parameters
     ----------
-    exact, shared
-        The two trunks, of the same explainer and volume.
-    chosen
-        Windows that the mask leaves, bool (nz, ny, nx); None: all.
+    exact
+        The exact trunk.
+    brick, rows
+        The windows.
+    shared
+        What the shared trunk gave of each.
     """
-    counts = shared.plan.counts
-    left = np.arange(int(np.prod(counts))) if chosen is None else np.flatnonzero(chosen)
-    drawn = np.sort(np.random.default_rng(0).permutation(left)[: min(MOST, max(LEAST, len(left) // 256))])
-    origin = np.zeros((1, 3), np.int64)
-    pairs = []
-    for number in drawn:
-        z, y, x = (int(i) for i in np.unravel_index(number, counts))
-        brick = Brick(shared.lattice, 0, (z, y, x), (1, 1, 1))
-        found = [one.explain(one.begin(brick, one.read(brick)), origin) for one in (exact, shared)]
-        pairs.append([(torch.as_tensor(one.grids).cpu().double(), one.scores.double()) for one in found])
-    maps = [(float((b[0] - a[0]).norm()), float(a[0].norm())) for a, b in pairs]
-    scores = [(float((b[1] - a[1]).norm()), float(a[1].norm())) for a, b in pairs]
-    same = [bool((a[1].argmax(1) == b[1].argmax(1)).all()) for a, b in pairs]
-    return Difference(
-        len(drawn), _ratio(maps), max(away / max(size, 1e-300) for away, size in maps), _ratio(scores),
-        sum(same) / max(1, len(same)),
-    )  # fmt: skip
+    names = ("maps_away", "maps_size", "scores_away", "scores_size", "same_class", "worst")
+    sums = dict.fromkeys(names, 0.0)
+    for row, other in zip(rows.tolist(), shared, strict=True):
+        z, y, x = (int(f + i) for f, i in zip(brick.first, np.unravel_index(row, brick.counts), strict=True))
+        alone = Brick(brick.lattice, 0, (z, y, x), (1, 1, 1))
+        own = exact.explain(exact.begin(alone, exact.read(alone)), np.zeros((1, 3), np.int64))
+        away, size = _squares(other.grids, own.grids)
+        sums["maps_away"] += away
+        sums["maps_size"] += size
+        sums["worst"] = max(sums["worst"], _ratio(away, size))
+        away, size = _squares(other.scores, own.scores)
+        sums["scores_away"] += away
+        sums["scores_size"] += size
+        sums["same_class"] += float(bool((other.scores.argmax(1) == own.scores.argmax(1)).all()))
+    return {"compared": float(len(rows)), **sums}
 
 
-def _ratio(found: list[tuple[float, float]]) -> float:
-    away, size = (sum(value**2 for value in column) ** 0.5 for column in zip(*found, strict=True))
-    return away / max(size, 1e-300)
+def _squares(found: Tensor, expected: Tensor) -> tuple[float, float]:
+    left, right = found.double(), expected.double()
+    return float((left - right).square().sum()), float(right.square().sum())
+
+
+def _ratio(away: float, size: float) -> float:
+    return math.sqrt(away / size) if size > 0 else math.inf if away > 0 else 0.0

@@ -77,6 +77,10 @@ class Exact:
             row[0] = cut
         return explained(self.explainer, inputs, self.target)
 
+    def facts(self, brick: Brick, values: Tensor, chosen: NDArray[np.int64]) -> dict[str, float]:  # noqa: ARG002 - as the shared trunk
+        """Nothing more is known of a brick."""
+        return {}
+
 
 def explained(explainer: "Explainer", inputs: Tensor, target: Any) -> Explained:
     """Explain a batch on the layer's grid."""

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from camfast._extras import require
 from camfast.errors import InputError
-from camfast.provenance import as_json, as_lines
 from camfast.scan.formats.em import read_em
 from camfast.scan.formats.mrc import read_mrc
-from camfast.scan.formats.mrc_writer import LABEL_WIDTH, LABELS, write_mrc
+from camfast.scan.formats.mrc_writer import write_mrc
 from camfast.scan.formats.nifti import read_nifti
 from camfast.scan.formats.ome_zarr import is_store, read_ome_zarr
 from camfast.scan.formats.ome_zarr_writer import write_ome_zarr
@@ -132,13 +131,11 @@ def write_volumes(
     ...     read_volume(Path(folder) / "half.mrc").shape
     (4, 5, 6)
     """
-    attributes = as_json(attributes or {})
     if output_format(path, channels=channels is not None) == "zarr":
         write_ome_zarr(path, volumes, like, channels=channels, attributes=attributes, dtype=dtype)
     else:
         (volume,) = volumes
-        kept = {name: value for name, value in attributes.items() if name != "camfast"}  # the first label has it
-        write_mrc(path, volume, like, as_lines(kept, LABELS - 1, LABEL_WIDTH), dtype)
+        write_mrc(path, volume, like, attributes, dtype)
 
 
 def open_written(path: Path) -> Any:

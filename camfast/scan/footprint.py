@@ -14,14 +14,16 @@ def peak_bytes(function: Callable[[], Any]) -> int:
     """Most bytes of tensors made within a call that were alive at once; what libraries use inside isn't seen."""
     with _Alive() as alive:
         function()
-    return alive.most
+    most: int = alive.most
+    return most
 
 
 def operations(function: Callable[[], Any]) -> int:
     """Floating-point operations of a call's convolutions and matrix products, a multiply-add counted as two."""
     with FlopCounterMode(display=False) as counter:
         function()
-    return int(counter.get_total_flops())
+    total: int = counter.get_total_flops()
+    return total
 
 
 class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own class hook

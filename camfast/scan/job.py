@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,25 +13,12 @@ from torch import Tensor
 
 from camfast.scan.assembly import Upsampler, blended
 from camfast.scan.bricks import Brick, Slices, grown, planes_of, relative
-from camfast.scan.formats.statistics import Statistics
+from camfast.scan.formats.writer import Writer
 from camfast.scan.parts import Part, Parts, Source, compute, write_whole
 from camfast.scan.peaks import Peaks, halo, peaks
-from camfast.scan.plan import Blend, Shape
+from camfast.scan.plan import Blend
 
 _PLANES = 64
-
-
-class Writer(Protocol):
-    """What blocks of a map are written to."""
-
-    block: Shape
-    channels: int | None
-
-    def create(self) -> None:
-        """Make room for all blocks."""
-
-    def write(self, voxels: Slices, values: NDArray[Any], channel: int | None = None) -> Statistics:
-        """Write one block."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,7 +66,7 @@ def lattice_of(plan: Plan, grid: Sequence[int], centres: Centres | None = None) 
     """
     if len(grid) != 3:
         raise InputError(f"the layer's map has {len(grid)} spatial axes, expected 3; explain a layer of a 3-D network")
-    known = centres or [None] * 3
+    known: Sequence[tuple[float, float] | None] = centres or [None] * 3
     steps = [_cell(*one) for one in zip(AXES, plan.window, grid, known, strict=True)]  # cell and gap of each axis
     for axis, w, s, (size, _) in zip(AXES, plan.window, plan.stride, steps, strict=True):
         if s % size:
@@ -77,7 +77,7 @@ def lattice_of(plan: Plan, grid: Sequence[int], centres: Centres | None = None) 
             )
     cell, gap = zip(*steps, strict=True)
     z, y, x = grid
-    return Lattice(plan, cell, (z, y, x), gap)  # type: ignore[arg-type]
+    return Lattice(plan, cell, (z, y, x), gap)
 
 
 def _cell(axis: str, w: int, h: int, centre: tuple[float, float] | None) -> tuple[int, int]:

@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from camfast.scan import _adding as ops  # until the op is there
 from camfast.errors import InputError
+from camfast.scan import _adding as ops  # until the op is there
 from camfast.scan.bricks import Brick, Slices
 from camfast.scan.exact import Explained, check_finite, window_cells
 from camfast.scan.plan import Blend, blend_weights
@@ -35,7 +35,7 @@ class Part:
         The network's output for each window, float32 (windows, C); NaN for those left out.
     facts
         ``windows`` explained, how many of them ``ill_conditioned``, and the sums of |y − ΣL| and |y| over their maps:
-        ``residual`` and ``score``.
+        ``residual`` and ``score``; and what its source says.
     """
 
     total: Tensor
@@ -57,6 +57,9 @@ class Source(Protocol):
 
     def explain(self, values: Tensor, origins: NDArray[np.int64]) -> Explained:
         """Explain the windows at some origins."""
+
+    def facts(self, brick: Brick, values: Tensor, chosen: NDArray[np.int64]) -> dict[str, float]:
+        """Say what more there is to say of a brick's windows, by sums."""
 
 
 def compute(
@@ -94,6 +97,7 @@ def compute(
         advance(len(rows))
     if part is None:
         return Part(torch.empty(0), torch.empty(0), torch.empty(0), facts)
+    facts |= source.facts(brick, ready, numbers)
     return Part(part.total.cpu(), part.weight.cpu(), part.scores, facts)
 
 

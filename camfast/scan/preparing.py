@@ -18,7 +18,7 @@ from camfast.provenance import as_json, provenance
 from camfast.scan.assembly import Upsampler
 from camfast.scan.bricks import Brick, bricks_of
 from camfast.scan.density import Density, Normalize
-from camfast.scan.difference import Difference, measure
+from camfast.scan.difference import drawn
 from camfast.scan.exact import Exact, Explained, first_window
 from camfast.scan.files import as_mask, read_volume
 from camfast.scan.lattice import Lattice, lattice_of
@@ -166,14 +166,11 @@ class Prepared:
         How much is done at a time.
     bricks
         The windows, in the pieces that are computed together.
-    difference
-        Of the trunk ``shared`` from ``exact``; None for the latter.
     """
 
     trunk: Exact | Shared
     sizes: Sizes
     bricks: list[Brick]
-    difference: Difference | None
 
 
 def prepared(plan: Planned, choices: dict[str, Any]) -> Prepared:
@@ -193,22 +190,18 @@ def prepared(plan: Planned, choices: dict[str, Any]) -> Prepared:
     """
     asked = plan.asked
     density = Density(plan.source, asked.normalize, invert=asked.invert)
-    exact = Exact(asked.explainer, density, plan.plan, asked.target)
-    trunk: Exact | Shared = exact
+    trunk: Exact | Shared = Exact(asked.explainer, density, plan.plan, asked.target)
     if asked.trunk == "shared":
-        trunk = Shared(asked.explainer, density, plan.lattice, asked.target)
+        compare = drawn(plan.plan.counts, plan.chosen)
+        trunk = Shared(asked.explainer, density, plan.lattice, asked.target, compare)
     if "sizes" not in choices:
         limit = bytes_of(asked.max_memory)
         batch = None if asked.batch == "auto" else int(asked.batch)
         choices["sizes"] = asdict(choose(trunk, plan.lattice, plan.first, batch, budget(limit), limit))
     sizes = Sizes(**choices["sizes"])
-    difference = None
     if isinstance(trunk, Shared):
         trunk.tile = sizes.tile
-        if "difference" not in choices:
-            choices["difference"] = asdict(measure(exact, trunk, plan.chosen))
-        difference = Difference(**choices["difference"])
-    return Prepared(trunk, sizes, bricks_of(plan.lattice, sizes.brick), difference)
+    return Prepared(trunk, sizes, bricks_of(plan.lattice, sizes.brick))
 
 
 def identity(plan: Planned) -> dict[str, Any]:
@@ -222,7 +215,7 @@ def identity(plan: Planned) -> dict[str, Any]:
     asked = plan.asked
     found = provenance(asked.explainer, asked.target)
     same = ("trunk", "blend", "normalize", "invert", "batch", "also", "pick_distance", "dtype", "labels", "about")
-    chosen = None if plan.chosen is None else hashlib.sha256(np.packbits(plan.chosen)).hexdigest()
+    chosen = None if plan.chosen is None else hashlib.sha256(np.packbits(plan.chosen).data).hexdigest()
     return {
         "volume": _volume_identity(plan.source),
         "window": list(plan.plan.window),

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from camfast.errors import InputError, SplitError
 from camfast.scan.bricks import Brick, Slices, blocks_of, relative, tile_of
 from camfast.scan.density import Density
-from camfast.scan.exact import Explained, as_tensor, explained, placement
+from camfast.scan.difference import compared
+from camfast.scan.exact import Exact, Explained, as_tensor, explained, placement
 from camfast.scan.lattice import Lattice
 from camfast.scan.plan import Plan, Shape
 from camfast.scan.translation import check_translation, halo_of
@@ -40,6 +41,8 @@ class Shared:
         Where the cells lie.
     target
         What is explained.
+    compare
+        Windows that are explained exactly, too, bool (nz, ny, nx).
 
     Raises
     ------
@@ -48,9 +51,12 @@ class Shared:
         be cut at the layer, or its trunk sees more than neighbours or knows where in the window it is.
     """
 
-    def __init__(self, explainer: "Explainer", density: Density, lattice: Lattice, target: Any) -> None:
+    def __init__(
+        self, explainer: "Explainer", density: Density, lattice: Lattice, target: Any, compare: NDArray[np.bool_]
+    ) -> None:
         self.device, self.dtype = placement(explainer.model)
         self.density, self.lattice, self.target = density, lattice, target
+        self.compare, self.exact = compare, Exact(explainer, density, lattice.plan, target)
         self.trunk, head = halves(explainer, density, lattice.plan, target)
         self.explainer = _of_features(explainer, head)
         self.halo = halo_of(self.trunk, lattice)
@@ -98,6 +104,11 @@ class Shared:
         for row, (z, y, x) in zip(inputs, first.tolist(), strict=True):
             row.copy_(values[:, z : z + d, y : y + h, x : x + w])
         return explained(self.explainer, inputs, self.target)
+
+    def facts(self, brick: Brick, values: Tensor, chosen: NDArray[np.int64]) -> dict[str, float]:
+        """Explain the drawn ones of a brick's windows exactly, and compare; ``values`` is what `begin` returned."""
+        rows = np.intersect1d(np.flatnonzero(self.compare[brick.windows]), chosen)
+        return compared(self.exact, brick, rows, [self.explain(values, brick.origins[[row]]) for row in rows])
 
     def _voxels(self, cells: Slices) -> Slices:
         """Voxels that cells of the volume depend on, cut off at its padded border, where the trunk pads with zeros."""

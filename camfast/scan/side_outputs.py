@@ -10,6 +10,7 @@ from torch import Tensor
 
 from camfast.errors import InputError
 from camfast.scan.files import open_written, write_volumes
+from camfast.scan.lists import name_of
 from camfast.scan.peaks import Peaks
 from camfast.scan.pick_files import write_copick, write_star
 from camfast.scan.picks import Picks, choose, merge
@@ -127,7 +128,7 @@ class SideOutputs:
     def _pick_files(self, path: Path) -> None:
         assert self.picks is not None
         source, objects = self.plan.source, picked(self.plan)
-        name = "tomogram" if source.path is None else source.path.name.split(".")[0]
+        name = "tomogram" if source.path is None else name_of(source.path)
         write_star(ending_of(path, ".picks.star"), self.picks, source, name, objects)
         for index, place in copick_places(path, objects).items():
             own = self.picks.take(self.picks.label == index)

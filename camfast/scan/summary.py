@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from camfast.errors import IllConditionedWarning
+from camfast.scan.difference import Difference
 from camfast.scan.job import Job
 from camfast.scan.plan import Shape
+from camfast.scan.shared import Shared
 
 _IN_MEMORY = 256 << 20
 
@@ -37,6 +39,11 @@ def residual(facts: Sequence[dict[str, float]]) -> float | None:
     """Mean |y − ΣL| over all maps, divided by the mean |y|; None where every score is 0."""
     away, size = (sum(one[name] for one in facts) for name in ("residual", "score"))
     return away / size if size > 0 else None
+
+
+def difference(job: Job, facts: Sequence[dict[str, float]]) -> Difference | None:
+    """How far the shared trunk is from the exact one; None for the latter."""
+    return Difference.of(facts) if isinstance(job.source, Shared) else None
 
 
 def warn_of_ill_conditioned(facts: Sequence[dict[str, float]], layer: object) -> None:

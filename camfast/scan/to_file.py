@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from camfast.errors import InputError
-from camfast.provenance import as_json, as_lines
+from camfast.provenance import as_json
 from camfast.scan.bricks import blocks_of
 from camfast.scan.files import open_written, output_format
-from camfast.scan.formats.mrc_writer import LABEL_WIDTH, LABELS, MrcWriter
+from camfast.scan.formats.mrc_writer import MrcWriter
 from camfast.scan.formats.ome_zarr_writer import ZarrWriter
 from camfast.scan.formats.statistics import Statistics
+from camfast.scan.formats.writer import Step, Writer
 from camfast.scan.job import Block, Job
 from camfast.scan.parts import FolderParts
 from camfast.scan.preparing import Asked, Planned, Prepared, identity, planned, prepared
@@ -24,9 +25,7 @@ from camfast.scan.result import ScanResult
 from camfast.scan.running import Local, Runner, run
 from camfast.scan.side_outputs import SideOutputs, side_names
 from camfast.scan.staging import Staging
-from camfast.scan.summary import residual, scores_of, warn_of_ill_conditioned
-
-Writers = MrcWriter | ZarrWriter
+from camfast.scan.summary import difference, residual, scores_of, warn_of_ill_conditioned
 
 
 def to_file(asked: Asked, path: Path, client: Any, *, resume: bool, progress: bool, overwrite: bool) -> ScanResult:
@@ -66,10 +65,10 @@ def to_file(asked: Asked, path: Path, client: Any, *, resume: bool, progress: bo
                 kept = f"{done} of {len(job.bricks)} bricks of windows are kept in {staging.folder}"
                 raise KeyboardInterrupt(f"{kept}, and the same scan goes on there" if done else "") from None
             facts = [job.parts.facts(brick.number) for brick in job.bricks]
-            found = _finished(job, plan, ready, staging, residual(facts), client)
+            found = _finished(job, plan, ready, staging, facts, client)
         staging.publish(outputs)
     warn_of_ill_conditioned(facts, asked.explainer.layer)
-    return ScanResult(open_written(path), found.scores, path, found.picks, ready.difference, residual(facts))
+    return ScanResult(open_written(path), found.scores, path, found.picks, difference(job, facts), residual(facts))
 
 
 def _run(job: Job, client: Any, *, progress: bool) -> None:
@@ -85,7 +84,7 @@ def _runner(client: Any) -> Runner:
     return Cluster(client)
 
 
-def _writer(path: Path, plan: Planned) -> Writers:
+def _writer(path: Path, plan: Planned) -> Writer:
     asked = plan.asked
     if output_format(path) == "mrc":
         return MrcWriter(path, plan.source, asked.dtype)
@@ -93,7 +92,7 @@ def _writer(path: Path, plan: Planned) -> Writers:
     return ZarrWriter(path, plan.source, asked.dtype, names if names or plan.targets is None else plan.targets)
 
 
-def _job(plan: Planned, ready: Prepared, writer: Writers, staging: Staging, threads: int) -> Job:
+def _job(plan: Planned, ready: Prepared, writer: Writer, staging: Staging, threads: int) -> Job:
     pieces = blocks_of(plan.plan.shape, writer.block)
     count = len(pieces)
     blocks = [Block(t * count + i, t, piece) for t in range(plan.targets or 1) for i, piece in enumerate(pieces)]
@@ -105,30 +104,28 @@ def _job(plan: Planned, ready: Prepared, writer: Writers, staging: Staging, thre
 
 
 def _finished(
-    job: Job, plan: Planned, ready: Prepared, staging: Staging, left: float | None, client: Any
+    job: Job, plan: Planned, ready: Prepared, staging: Staging, facts: list[dict[str, float]], client: Any
 ) -> SideOutputs:
     """Complete the map by coarser levels and metadata, and write what goes beside it."""
     writer, asked = job.writer, plan.asked
-    assert isinstance(writer, MrcWriter | ZarrWriter)
     names = class_names(asked.target, plan.targets, asked.labels)
-    about = _about(plan, ready, names, left)
-    if isinstance(writer, ZarrWriter):
-        _runner(client).tasks(_coarsen, writer, writer.coarser(), lambda _: None)
+    measured: dict[str, Any] = {"batch": ready.sizes.batch, "sum_to_score_residual": residual(facts)}
+    if (away := difference(job, facts)) is not None:
+        measured["difference_from_exact"] = asdict(away)
+    about = _about(plan, names, measured)
+    for level in writer.coarser():
+        _runner(client).tasks(_coarsen, writer, level, lambda _: None)
     count = len(job.blocks) // (plan.targets or 1)
     noted = [job.written(block.number) for block in job.blocks]
     found = [Statistics(**one["statistics"]) for one in noted]
     by_target = [Statistics.merged(found[t * count : (t + 1) * count]) for t in range(plan.targets or 1)]
-    if isinstance(writer, ZarrWriter):
-        writer.finish(by_target, about)
-    else:
-        kept = {name: value for name, value in about.items() if name != "camfast"}  # the first label has it
-        writer.finish(by_target, as_lines(kept, LABELS - 1, LABEL_WIDTH))
+    writer.finish(by_target, about)
     side = SideOutputs(plan, scores_of(job, plan.plan.counts), noted, names, about)
     side.write(staging.done, staging.path)
     return side
 
 
-def _coarsen(writer: ZarrWriter, step: Any) -> None:
+def _coarsen(writer: Writer, step: Step) -> None:
     writer.coarsen(*step)
 
 
@@ -146,7 +143,7 @@ def _class_name(one: Any, labels: Any) -> str:
     return str(one)
 
 
-def _about(plan: Planned, ready: Prepared, names: list[str], left: float | None) -> dict[str, Any]:
+def _about(plan: Planned, names: list[str], measured: dict[str, Any]) -> dict[str, Any]:
     """How the map came about, what matters most first: a header may have no room for the rest."""
     from camfast.provenance import provenance
 
@@ -163,11 +160,8 @@ def _about(plan: Planned, ready: Prepared, names: list[str], left: float | None)
         "invert": asked.invert,
         "masked": asked.mask is not None,
     }
-    measured: dict[str, Any] = {"batch": ready.sizes.batch, "sum_to_score_residual": left}
-    if ready.difference is not None:
-        measured["difference_from_exact"] = asdict(ready.difference)
     if plan.source.path is not None:
-        measured["volume"] = plan.source.path.name
+        scanned["volume"] = plan.source.path.name
     about = dict(asked.about)
     return as_json({**first, **label, "model_sha256": found["model_sha256"], **about, **scanned, **found, **measured})  # type: ignore[no-any-return]
 

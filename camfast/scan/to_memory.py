@@ -1,5 +1,6 @@
 """A scan whose result stays in memory."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from camfast.errors import InputError
 from camfast.scan.bricks import Slices, blocks_of
 from camfast.scan.formats.statistics import Statistics
+from camfast.scan.formats.writer import Step
 from camfast.scan.job import Block, Job
 from camfast.scan.parts import MemoryParts
 from camfast.scan.plan import Shape
@@ -16,12 +18,12 @@ from camfast.scan.preparing import Asked, planned, prepared
 from camfast.scan.progress import Progress
 from camfast.scan.result import ScanResult
 from camfast.scan.running import Local, run
-from camfast.scan.summary import residual, scores_of, warn_of_ill_conditioned
+from camfast.scan.summary import difference, residual, scores_of, warn_of_ill_conditioned
 
 _BLOCK = 256
 
 
-class ArrayWriter:
+class _ArrayWriter:
     """Maps in memory.
 
     Parameters
@@ -46,6 +48,16 @@ class ArrayWriter:
         into[voxels] = torch.from_numpy(np.ascontiguousarray(values))
         return Statistics.of(values)
 
+    def coarser(self) -> list[list[Step]]:
+        """Nothing: there are no coarser levels."""
+        return []
+
+    def coarsen(self, level: int, channel: int | None, block: Slices) -> None:
+        """Never called."""
+
+    def finish(self, statistics: Sequence[Statistics], attributes: Mapping[str, Any] | None = None) -> None:
+        """Nothing is left to be written."""
+
 
 def to_memory(asked: Asked, client: Any, *, progress: bool) -> ScanResult:
     """Scan, and return the map as a tensor.
@@ -61,7 +73,7 @@ def to_memory(asked: Asked, client: Any, *, progress: bool) -> ScanResult:
         raise InputError(f"also={list(asked.also)} writes beside the map: give out= a name")
     plan = planned(asked)
     ready = prepared(plan, {})
-    writer = ArrayWriter(plan.plan.shape, plan.targets)
+    writer = _ArrayWriter(plan.plan.shape, plan.targets)
     pieces = blocks_of(plan.plan.shape, writer.block)
     blocks = [Block(t * len(pieces) + i, t, piece) for t in range(plan.targets or 1) for i, piece in enumerate(pieces)]
     job = Job(
@@ -73,5 +85,5 @@ def to_memory(asked: Asked, client: Any, *, progress: bool) -> ScanResult:
     facts = [job.parts.facts(brick.number) for brick in job.bricks]
     warn_of_ill_conditioned(facts, asked.explainer.layer)
     return ScanResult(
-        writer.data, scores_of(job, plan.plan.counts), None, difference=ready.difference, residual=residual(facts)
+        writer.data, scores_of(job, plan.plan.counts), None, difference=difference(job, facts), residual=residual(facts)
     )

@@ -34,7 +34,7 @@ def halo_of(trunk: nn.Module, lattice: Lattice) -> Halo:
     """
     probed = copy.deepcopy(trunk).cpu()  # on a GPU convolutions by Fourier transforms would spread them everywhere
     before, behind = zip(*(_reach(probed, lattice, axis) for axis in range(3)), strict=True)
-    return Halo(before, behind)  # type: ignore[arg-type]
+    return Halo(before, behind)
 
 
 def _reach(trunk: nn.Module, lattice: Lattice, axis: int) -> tuple[int, int]:
@@ -97,9 +97,9 @@ def check_translation(trunk: _Trunk, lattice: Lattice, halo: Halo, device: torch
     ]
     whole = [n + 2 * c for n, c in zip(crop, cell, strict=True)]
     values = torch.randn(1, 1, *whole, generator=torch.Generator().manual_seed(0)).to(device, dtype)
-    inside = tuple(slice(c, c + n) for c, n in zip(cell, crop, strict=True))
+    z, y, x = (slice(c, c + n) for c, n in zip(cell, crop, strict=True))
     with torch.no_grad():
-        large, small = trunk(values)[0].float(), trunk(values[(..., *inside)].contiguous())[0].float()
+        large, small = trunk(values)[0].float(), trunk(values[:, :, z, y, x].contiguous())[0].float()
     cells = [slice(a, n - b) for a, b, n in zip(halo.before, halo.behind, small.shape[1:], strict=True)]
     shifted = [slice(s.start + 1, s.stop + 1) for s in cells]
     left, right = small[(slice(None), *cells)], large[(slice(None), *shifted)]

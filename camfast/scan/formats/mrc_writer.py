@@ -1,7 +1,7 @@
 """Writing MRC (.mrc, .map, .rec): the header first, then the values block by block, in any order."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from camfast._extras import require
 from camfast._version import __version__
+from camfast.provenance import as_json, as_lines
 from camfast.scan.bricks import Slices, blocks_of
 from camfast.scan.formats.statistics import Statistics
+from camfast.scan.formats.writer import Step
 from camfast.scan.plan import Shape
 from camfast.scan.volumes import Triple, Volume
 
-LABELS, LABEL_WIDTH = 10, 80
+_LABELS, _LABEL_WIDTH = 10, 80
 MODES = {"float32": 2, "float16": 12, "int16": 1}
 _HEADER_BYTES = 1024
 _SLAB, _VOXELS = 64, 1 << 24
@@ -71,30 +73,41 @@ class MrcWriter:
             os.fsync(file.fileno())
         return Statistics.of(stored)
 
-    def finish(self, statistics: Sequence[Statistics], labels: Sequence[str] = ()) -> None:
-        """Put the statistics of the whole volume into the header, and lines of text, as many as there is room for."""
+    def coarser(self) -> list[list[Step]]:
+        """Nothing: an MRC file has no coarser levels."""
+        return []
+
+    def coarsen(self, level: int, channel: int | None, block: Slices) -> None:
+        """Never called."""
+
+    def finish(self, statistics: Sequence[Statistics], attributes: Mapping[str, Any] | None = None) -> None:
+        """Put the statistics of the whole volume into the header, and what has room of how it came about."""
         mrcfile = require("mrcfile", "scan", "writing MRC files")
         (found,) = statistics
-        lines = [f"camfast {__version__}", *labels][:LABELS]
+        about = as_json(attributes or {})
+        kept = {name: value for name, value in about.items() if name != "camfast"}  # the first line has it
+        lines = [f"camfast {__version__}", *as_lines(kept, _LABELS - 1, _LABEL_WIDTH)]
         with mrcfile.mmap(self.path, "r+") as file:
             file.header.dmin, file.header.dmax = found.low, found.high
             file.header.dmean, file.header.rms = found.mean, found.deviation
-            for index in range(LABELS):
-                line = lines[index].encode("ascii", "replace")[:LABEL_WIDTH] if index < len(lines) else b""
+            for index in range(_LABELS):
+                line = lines[index].encode("ascii", "replace")[:_LABEL_WIDTH] if index < len(lines) else b""
                 file.header.label[index] = line
             file.header.nlabl = len(lines)
 
 
-def write_mrc(path: Path, data: Any, like: Volume, labels: Sequence[str] = (), dtype: str = "float32") -> None:
+def write_mrc(
+    path: Path, data: Any, like: Volume, attributes: Mapping[str, Any] | None = None, dtype: str = "float32"
+) -> None:
     """Write a volume (z, y, x) at once, see `MrcWriter`."""
     writer = MrcWriter(path, like, dtype)
     writer.create()
     found = (writer.write(block, np.asarray(data[block])) for block in blocks_of(like.shape, writer.block))
-    writer.finish([Statistics.merged(found)], labels)
+    writer.finish([Statistics.merged(found)], attributes)
 
 
 def _write_at(descriptor: int, values: NDArray[Any], offset: int) -> None:
-    view = memoryview(values).cast("B")
+    view = memoryview(values.data).cast("B")
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from camfast._extras import require
 from camfast._version import __version__
+from camfast.provenance import as_json
 from camfast.scan.bricks import Slices, blocks_of
 from camfast.scan.formats.statistics import Statistics
+from camfast.scan.formats.writer import Step
 from camfast.scan.plan import Shape
 from camfast.scan.volumes import Triple, Volume
 
@@ -86,14 +88,13 @@ class ZarrWriter:
         self._level(0)[self._place(voxels, channel)] = stored
         return Statistics.of(stored)
 
-    def coarser(self) -> list[tuple[int, int | None, Slices]]:
-        """What `coarsen` has to be called for, level by level: level, channel and block."""
+    def coarser(self) -> list[list[Step]]:
+        """What `coarsen` has to be called for, level by level, as each is made of the one below."""
         channels = [None] if self.channels is None else list(range(self.channels))
         return [
-            (level, channel, block)
+            [(level, channel, block) for channel, block in itertools.product(channels, blocks_of(shape, _shard(shape)))]
             for level, shape in enumerate(self.levels)
             if level
-            for channel, block in itertools.product(channels, blocks_of(shape, _shard(shape)))
         ]
 
     def coarsen(self, level: int, channel: int | None, block: Slices) -> None:
@@ -120,7 +121,7 @@ class ZarrWriter:
         if self.names:
             ome["omero"] = {"channels": [_shown(*one) for one in zip(self.names, statistics, strict=True)]}
         group = zarr.open_group(str(self.path), mode="r+")
-        group.attrs.update({"ome": ome, "camfast": {**(attributes or {}), "version": __version__}})
+        group.attrs.update({"ome": ome, "camfast": {**as_json(attributes or {}), "version": __version__}})
 
     def _level(self, level: int) -> Any:
         return require("zarr", "scan", "writing OME-Zarr").open_array(str(self.path / str(level)), mode="r+")
@@ -149,8 +150,9 @@ def write_ome_zarr(
                 writer.write(block, np.asarray(volume[block]), place) for block in blocks_of(like.shape, writer.block)
             )
         )
-    for step in writer.coarser():
-        writer.coarsen(*step)
+    for level in writer.coarser():
+        for step in level:
+            writer.coarsen(*step)
     writer.finish(found, attributes)
 
 

@@ -1,0 +1,39 @@
+"""What a format has to offer for a map to be written into it block by block."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from camfast.scan.bricks import Slices
+from camfast.scan.formats.statistics import Statistics
+from camfast.scan.plan import Shape
+
+Step = tuple[int, int | None, Slices]
+
+
+class Writer(Protocol):
+    """An output that is made first, then filled by blocks in any order and by any process, then finished."""
+
+    @property
+    def block(self) -> Shape:
+        """Shape of the pieces that are written at once."""
+
+    @property
+    def channels(self) -> int | None:
+        """Number of maps, None for one without an axis of channels."""
+
+    def create(self) -> None:
+        """Make room for all blocks."""
+
+    def write(self, voxels: Slices, values: NDArray[Any], channel: int | None = None) -> Statistics:
+        """Write one block, and return what its values are like as they are stored."""
+
+    def coarser(self) -> list[list[Step]]:
+        """What `coarsen` has to be called for once all blocks are written, in groups that come one after the other."""
+
+    def coarsen(self, level: int, channel: int | None, block: Slices) -> None:
+        """Fill one block of a coarser level."""
+
+    def finish(self, statistics: Sequence[Statistics], attributes: Mapping[str, Any] | None = None) -> None:
+        """Write what is known at the end: statistics of each map, and how they came about."""
