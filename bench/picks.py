@@ -160,7 +160,9 @@ def main() -> None:
         prog="python -m bench.picks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--snr", type=float, default=0.5, help="nominal SNR of the tomograms (default 0.5)")
-    parser.add_argument("--tomograms", type=int, default=6, help=f"how many, with the seeds from {FIRST_SEED} (default 6)")
+    parser.add_argument(
+        "--tomograms", type=int, default=6, help=f"how many, with the seeds from {FIRST_SEED} (default 6)"
+    )
     parser.add_argument("--weights", type=Path, help="a CNN-2 with the bundled network's classes, trained elsewhere")
     parser.add_argument("--quick", action="store_true", help="one small tomogram, the bundled network at stride 8")
     parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
