@@ -12,7 +12,7 @@ from camfast.scan.bricks import blocks_of
 from camfast.scan.density import Density
 from camfast.scan.exact import Exact
 from camfast.scan.footprint import operations
-from camfast.scan.preparing import Asked, Planned, planned
+from camfast.scan.preparing import Asked, Planned, planned, trunk_of
 from camfast.scan.shared import Shared
 from camfast.scan.sizes import Sizes, brick_bytes, budget, bytes_of, choose, window_bytes
 from camfast.scan.volumes import Volume
@@ -56,10 +56,7 @@ def _source(plan: Planned) -> Exact | Shared:
     noise = torch.randn(plan.plan.window, generator=torch.Generator().manual_seed(0)).numpy()
     # the volume's own normalisation: a trunk that cannot be shared says so here
     density = Density(Volume(noise), plan.asked.normalize)
-    if plan.asked.trunk == "shared":
-        nothing = np.zeros(plan.plan.counts, np.bool_)
-        return Shared(plan.asked.explainer, density, plan.lattice, plan.asked.target, nothing)
-    return Exact(plan.asked.explainer, density, plan.plan, plan.asked.target)
+    return trunk_of(plan, density)
 
 
 def _values(source: Exact | Shared) -> Tensor:
@@ -77,7 +74,8 @@ def _operations(source: Exact | Shared, plan: Planned, windows: int) -> int:
     noise = torch.randn(1, 1, *plan.plan.window).to(source.device, source.dtype)
     with torch.no_grad():
         if isinstance(source, Exact):
-            return windows * operations(lambda: source.explainer.model(noise))
+            model = source.explainer.model
+            return windows * operations(lambda: model(noise))
         trunk = operations(lambda: source.trunk(noise))
         features = source.trunk(noise)
         head = operations(lambda: source.explainer.model(features))

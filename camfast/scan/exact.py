@@ -12,10 +12,13 @@ from torch import Tensor
 from camfast.errors import CamfastError, IllConditionedWarning, InputError, came_from_network
 from camfast.scan.bricks import Brick
 from camfast.scan.density import Density
-from camfast.scan.plan import Plan
+from camfast.scan.plan import Blend, Plan, blend_weights
+from camfast.scan.regions import of_windows
 
 if TYPE_CHECKING:
     from camfast.engine import Explainer
+
+Rows = slice | NDArray[np.int64]
 
 
 class Explained(NamedTuple):
@@ -26,17 +29,20 @@ class Explained(NamedTuple):
     grids : Tensor
         Maps on the layer's grid, (B, z, y, x), or (B, T, z, y, x) for several targets.
     scores : Tensor
-        What the network says of the windows, float32 (B, C), on the CPU.
+        What the network says of the windows, float32 (B, C), on the CPU; means over a window where it labels voxels.
     residual : Tensor
         y − ΣL of each map, (B,) or (B, T).
     ill_conditioned : ndarray
         Windows whose channel weights divide by a small number, bool (B,).
+    places : tuple of int
+        Shape of the scores of one class: (z, y, x) of a network that labels voxels, () of one that labels windows.
     """
 
     grids: Tensor
     scores: Tensor
     residual: Tensor
     ill_conditioned: NDArray[np.bool_]
+    places: tuple[int, ...]
 
 
 class Exact:
@@ -55,7 +61,8 @@ class Exact:
     """
 
     def __init__(self, explainer: "Explainer", density: Density, plan: Plan, target: Any) -> None:
-        self.explainer, self.density, self.plan, self.target = explainer.replace(size="grid"), density, plan, target
+        self.explainer, self.density, self.plan = explainer.replace(size="grid"), density, plan
+        self.target = of_windows(target)
         self.device, self.dtype = placement(explainer.model)
 
     def read(self, brick: Brick) -> Tensor:
@@ -77,6 +84,10 @@ class Exact:
             row[0] = cut
         return explained(self.explainer, inputs, self.target)
 
+    def tapers(self, brick: Brick, rows: NDArray[np.int64], blend: Blend) -> list[tuple[NDArray[np.float64], Rows]]:
+        """Weights of the cells of some of a brick's windows: the same for each."""
+        return [(blend_weights(brick.lattice.window, blend), slice(0, len(rows)))]
+
     def facts(self, brick: Brick, values: Tensor, chosen: NDArray[np.int64]) -> dict[str, float]:  # noqa: ARG002 - as the shared trunk
         """Nothing more is known of a brick."""
         return {}
@@ -87,8 +98,12 @@ def explained(explainer: "Explainer", inputs: Tensor, target: Any) -> Explained:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IllConditionedWarning)  # said once, for all windows, at the end
         result = explainer(inputs, target)
-    scores = result.scores.detach().float().reshape(len(inputs), -1).cpu()
-    return Explained(result.grid.detach(), scores, result.residual.detach(), result.ill_conditioned.cpu().numpy())
+    scores = result.scores.detach().float()
+    if scores.ndim > 2:  # of a network that labels voxels: the means over the window
+        scores = scores.flatten(2).mean(2)
+    scores = scores.reshape(len(inputs), -1).cpu()
+    ill = result.ill_conditioned.cpu().numpy()
+    return Explained(result.grid.detach(), scores, result.residual.detach(), ill, tuple(result.scores.shape[2:]))
 
 
 def first_window(source: Exact, plan: Plan) -> Explained:

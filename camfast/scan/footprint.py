@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 
 def peak_bytes(function: Callable[[], Any]) -> int:
@@ -20,6 +19,8 @@ def peak_bytes(function: Callable[[], Any]) -> int:
 
 def operations(function: Callable[[], Any]) -> int:
     """Floating-point operations of a call's convolutions and matrix products, a multiply-add counted as two."""
+    from torch.utils.flop_counter import FlopCounterMode  # loads Triton
+
     with FlopCounterMode(display=False) as counter:
         function()
     total: int = counter.get_total_flops()

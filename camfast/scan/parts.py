@@ -17,8 +17,8 @@ from torch import Tensor
 from camfast.errors import InputError
 from camfast.scan import _adding as ops  # until the op is there
 from camfast.scan.bricks import Brick, Slices
-from camfast.scan.exact import Explained, check_finite, window_cells
-from camfast.scan.plan import Blend, blend_weights
+from camfast.scan.exact import Explained, Rows, check_finite, window_cells
+from camfast.scan.plan import Blend
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -58,6 +58,9 @@ class Source(Protocol):
     def explain(self, values: Tensor, origins: NDArray[np.int64]) -> Explained:
         """Explain the windows at some origins."""
 
+    def tapers(self, brick: Brick, rows: NDArray[np.int64], blend: Blend) -> list[tuple[NDArray[np.float64], Rows]]:
+        """Weights of the cells of some of a brick's windows, and which of these have them."""
+
     def facts(self, brick: Brick, values: Tensor, chosen: NDArray[np.int64]) -> dict[str, float]:
         """Say what more there is to say of a brick's windows, by sums."""
 
@@ -76,7 +79,6 @@ def compute(
     numbers = np.arange(count) if chosen is None else np.flatnonzero(chosen[brick.windows])
     size = min(batch, count)
     ready = source.begin(brick, values) if len(numbers) else values
-    taper = torch.from_numpy(blend_weights(brick.lattice.window, blend)).to(source.device)
     part: Part | None = None
     facts = dict.fromkeys(("windows", "ill_conditioned", "residual", "score"), 0.0)
     for first in range(0, len(numbers), size):
@@ -88,10 +90,8 @@ def compute(
         if part is None:
             part = _empty(brick, blend, grids.shape[1], result.scores.shape[1], source.device)
         cells = window_cells(brick, rows, source.device)
-        mode = "max" if blend == "max" else "mean"
-        ops.window_sum(part.total, grids[: len(rows)], cells, taper, blend=mode, out=part.total)
-        ones = taper.new_ones((len(rows), 1, *taper.shape))
-        ops.window_sum(part.weight[None], ones, cells, taper, out=part.weight[None])
+        for taper, own in source.tapers(brick, rows, blend):
+            _add(part, grids[: len(rows)][own], cells[own], torch.from_numpy(taper).to(source.device), blend)
         part.scores[rows] = result.scores[: len(rows)]
         _count(facts, result, len(rows))
         advance(len(rows))
@@ -99,6 +99,13 @@ def compute(
         return Part(torch.empty(0), torch.empty(0), torch.empty(0), facts)
     facts |= source.facts(brick, ready, numbers)
     return Part(part.total.cpu(), part.weight.cpu(), part.scores, facts)
+
+
+def _add(part: Part, grids: Tensor, cells: Tensor, taper: Tensor, blend: Blend) -> None:
+    mode = "max" if blend == "max" else "mean"
+    ops.window_sum(part.total, grids, cells, taper, blend=mode, out=part.total)
+    ones = taper.new_ones((len(cells), 1, *taper.shape))
+    ops.window_sum(part.weight[None], ones, cells, taper, out=part.weight[None])
 
 
 def _empty(brick: Brick, blend: Blend, targets: int, classes: int, device: torch.device) -> Part:

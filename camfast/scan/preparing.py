@@ -24,6 +24,7 @@ from camfast.scan.files import as_mask, read_volume
 from camfast.scan.lattice import Lattice, lattice_of
 from camfast.scan.picks import default_distance
 from camfast.scan.plan import BLENDS, Blend, Plan, plan_windows
+from camfast.scan.segmenting import Blocks
 from camfast.scan.shared import Shared
 from camfast.scan.sizes import Sizes, budget, bytes_of, choose
 from camfast.scan.volumes import Volume
@@ -112,6 +113,16 @@ class Planned:
         return self.first.grids.shape[1] if self.first.grids.ndim == 5 else None
 
     @property
+    def segments(self) -> bool:
+        """Whether the network gives a score for every class and voxel."""
+        return self.first.places == self.plan.window
+
+    @property
+    def blend(self) -> Blend:
+        """How maps that overlap are added up: not at all where the inner parts of blocks lie side by side."""
+        return "center" if self.asked.trunk == "shared" and self.segments else self.asked.blend
+
+    @property
     def distance(self) -> float:
         """Least distance of two picks in voxels."""
         return self.asked.pick_distance or default_distance(self.plan)
@@ -190,10 +201,7 @@ def prepared(plan: Planned, choices: dict[str, Any]) -> Prepared:
     """
     asked = plan.asked
     density = Density(plan.source, asked.normalize, invert=asked.invert)
-    trunk: Exact | Shared = Exact(asked.explainer, density, plan.plan, asked.target)
-    if asked.trunk == "shared":
-        compare = drawn(plan.plan.counts, plan.chosen)
-        trunk = Shared(asked.explainer, density, plan.lattice, asked.target, compare)
+    trunk = trunk_of(plan, density)
     if "sizes" not in choices:
         limit = bytes_of(asked.max_memory)
         batch = None if asked.batch == "auto" else int(asked.batch)
@@ -202,6 +210,28 @@ def prepared(plan: Planned, choices: dict[str, Any]) -> Prepared:
     if isinstance(trunk, Shared):
         trunk.tile = sizes.tile
     return Prepared(trunk, sizes, bricks_of(plan.lattice, sizes.brick))
+
+
+def trunk_of(plan: Planned, density: Density) -> Exact | Shared:
+    """Make the trunk that was asked for.
+
+    Raises
+    ------
+    InputError
+        If it cannot be shared.
+    """
+    asked = plan.asked
+    if asked.trunk == "exact":
+        return Exact(asked.explainer, density, plan.plan, asked.target)
+    if plan.segments:
+        return Blocks(asked.explainer, density, plan.lattice, asked.target)
+    if plan.first.places:
+        size, window = (" × ".join(map(str, shape)) for shape in (plan.first.places, plan.plan.window))
+        raise InputError(
+            f"trunk='shared' cannot be used: the network gives scores of {size} places for a window of {window} "
+            "voxels, neither one nor one a voxel; use trunk='exact'"
+        )
+    return Shared(asked.explainer, density, plan.lattice, asked.target, drawn(plan.plan.counts, plan.chosen))
 
 
 def identity(plan: Planned) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from camfast.errors import InputError, SplitError
 from camfast.scan.bricks import Brick, Slices, blocks_of, relative, tile_of
 from camfast.scan.density import Density
 from camfast.scan.difference import compared
-from camfast.scan.exact import Exact, Explained, as_tensor, explained, placement
+from camfast.scan.exact import Exact, Explained, Rows, as_tensor, explained, placement
 from camfast.scan.lattice import Lattice
-from camfast.scan.plan import Plan, Shape
+from camfast.scan.plan import Blend, Plan, Shape, blend_weights
 from camfast.scan.translation import check_translation, halo_of
 from camfast.split import split
 from camfast.targets import Unit
@@ -104,6 +104,10 @@ class Shared:
         for row, (z, y, x) in zip(inputs, first.tolist(), strict=True):
             row.copy_(values[:, z : z + d, y : y + h, x : x + w])
         return explained(self.explainer, inputs, self.target)
+
+    def tapers(self, brick: Brick, rows: NDArray[np.int64], blend: Blend) -> list[tuple[NDArray[np.float64], Rows]]:
+        """Weights of the cells of some of a brick's windows: the same for each."""
+        return [(blend_weights(brick.lattice.window, blend), slice(0, len(rows)))]
 
     def facts(self, brick: Brick, values: Tensor, chosen: NDArray[np.int64]) -> dict[str, float]:
         """Explain the drawn ones of a brick's windows exactly, and compare; ``values`` is what `begin` returned."""

@@ -1,7 +1,6 @@
 """A scan whose result is a file: it can be interrupted anywhere, and goes on where it was."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from camfast.scan.parts import FolderParts
 from camfast.scan.preparing import Asked, Planned, Prepared, identity, planned, prepared
 from camfast.scan.progress import Progress
 from camfast.scan.result import ScanResult
-from camfast.scan.running import Local, Runner, run
+from camfast.scan.running import Local, Runner, run, threads
 from camfast.scan.side_outputs import SideOutputs, side_names
 from camfast.scan.staging import Staging
 from camfast.scan.summary import difference, residual, scores_of, warn_of_ill_conditioned
@@ -51,7 +50,7 @@ def to_file(asked: Asked, path: Path, client: Any, *, resume: bool, progress: bo
     with staging.opened(same, outputs, resume=resume, overwrite=overwrite) as choices:
         fresh = not choices
         choices.setdefault("threads", torch.get_num_threads())
-        with _threads(choices["threads"]):
+        with threads(choices["threads"]), _runner(client, staging.folder) as runner:
             ready = prepared(plan, choices)
             writer = _writer(staging.done / path.name, plan)
             if fresh:
@@ -59,29 +58,29 @@ def to_file(asked: Asked, path: Path, client: Any, *, resume: bool, progress: bo
                 staging.keep(same, choices)
             job = _job(plan, ready, writer, staging, choices["threads"])
             try:
-                _run(job, client, progress=progress)
+                _run(job, runner, progress=progress)
             except KeyboardInterrupt:
                 done = sum(brick.number in job.parts for brick in job.bricks)
                 kept = f"{done} of {len(job.bricks)} bricks of windows are kept in {staging.folder}"
                 raise KeyboardInterrupt(f"{kept}, and the same scan goes on there" if done else "") from None
             facts = [job.parts.facts(brick.number) for brick in job.bricks]
-            found = _finished(job, plan, ready, staging, facts, client)
+            found = _finished(job, plan, ready, staging, facts, runner)
         staging.publish(outputs)
     warn_of_ill_conditioned(facts, asked.explainer.layer)
     return ScanResult(open_written(path), found.scores, path, found.picks, difference(job, facts), residual(facts))
 
 
-def _run(job: Job, client: Any, *, progress: bool) -> None:
+def _run(job: Job, runner: Runner, *, progress: bool) -> None:
     with Progress(job.upsampler.lattice.plan.shape, job.windows, shown=progress) as bar:
-        run(job, _runner(client), bar.windows, lambda _: None)
+        run(job, runner, bar.windows, lambda _: None)
 
 
-def _runner(client: Any) -> Runner:
+def _runner(client: Any, folder: Path) -> AbstractContextManager[Runner]:
     if client is None:
-        return Local()
+        return nullcontext(Local())
     from camfast.scan.cluster import Cluster
 
-    return Cluster(client)
+    return Cluster(client, folder)
 
 
 def _writer(path: Path, plan: Planned) -> Writer:
@@ -98,13 +97,13 @@ def _job(plan: Planned, ready: Prepared, writer: Writer, staging: Staging, threa
     blocks = [Block(t * count + i, t, piece) for t in range(plan.targets or 1) for i, piece in enumerate(pieces)]
     distance = plan.distance if {"picks", "report"} & set(plan.asked.also) else None
     return Job(
-        ready.trunk, ready.bricks, blocks, plan.chosen, ready.sizes.batch, plan.asked.blend, plan.upsampler, writer,
+        ready.trunk, ready.bricks, blocks, plan.chosen, ready.sizes.batch, plan.blend, plan.upsampler, writer,
         FolderParts(staging.parts), staging.blocks, threads, distance,
     )  # fmt: skip
 
 
 def _finished(
-    job: Job, plan: Planned, ready: Prepared, staging: Staging, facts: list[dict[str, float]], client: Any
+    job: Job, plan: Planned, ready: Prepared, staging: Staging, facts: list[dict[str, float]], runner: Runner
 ) -> SideOutputs:
     """Complete the map by coarser levels and metadata, and write what goes beside it."""
     writer, asked = job.writer, plan.asked
@@ -114,7 +113,7 @@ def _finished(
         measured["difference_from_exact"] = asdict(away)
     about = _about(plan, names, measured)
     for level in writer.coarser():
-        _runner(client).tasks(_coarsen, writer, level, lambda _: None)
+        runner.tasks(_coarsen, writer, level, lambda _: None)
     count = len(job.blocks) // (plan.targets or 1)
     noted = [job.written(block.number) for block in job.blocks]
     found = [Statistics(**one["statistics"]) for one in noted]
@@ -164,14 +163,3 @@ def _about(plan: Planned, names: list[str], measured: dict[str, Any]) -> dict[st
         scanned["volume"] = plan.source.path.name
     about = dict(asked.about)
     return as_json({**first, **label, "model_sha256": found["model_sha256"], **about, **scanned, **found, **measured})  # type: ignore[no-any-return]
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Compute with the threads that the scan was begun with, which the last bits depend on."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -77,7 +77,7 @@ def to_memory(asked: Asked, client: Any, *, progress: bool) -> ScanResult:
     pieces = blocks_of(plan.plan.shape, writer.block)
     blocks = [Block(t * len(pieces) + i, t, piece) for t in range(plan.targets or 1) for i, piece in enumerate(pieces)]
     job = Job(
-        ready.trunk, ready.bricks, blocks, plan.chosen, ready.sizes.batch, asked.blend, plan.upsampler, writer,
+        ready.trunk, ready.bricks, blocks, plan.chosen, ready.sizes.batch, plan.blend, plan.upsampler, writer,
         MemoryParts(), None, torch.get_num_threads(), None,
     )  # fmt: skip
     with Progress(plan.plan.shape, job.windows, shown=progress) as bar:

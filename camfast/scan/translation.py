@@ -1,4 +1,4 @@
-"""How far a trunk looks, and whether it gives the same wherever a thing lies: what a shared trunk has to hold."""
+"""How far a network looks, and whether it gives the same wherever a thing lies: what sharing it asks for."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -11,99 +11,134 @@ from camfast.errors import InputError
 from camfast.scan.lattice import Lattice
 from camfast.scan.plan import AXES, Shape
 
-# Of the largest activation: what sums in another order may differ by, and a trunk that isn't the same elsewhere won't.
+# Of the largest value: what sums in another order may differ by, and a network that isn't the same elsewhere won't.
 TOLERANCE = 1e-3
-_FARTHEST = 4  # windows: a trunk that looks farther is taken to look everywhere
-_Trunk = Callable[[Tensor], Tensor]
+_FARTHEST = 4  # windows: what looks farther is taken to look everywhere
+_Function = Callable[[Tensor], Tensor]
 
 
 class Halo(NamedTuple):
-    """Cells that a trunk has to be given around those that are wanted, in front of them and behind, (z, y, x)."""
+    """Cells that a network has to be given around those that are wanted, in front of them and behind, (z, y, x)."""
 
     before: Shape
     behind: Shape
 
 
-def halo_of(trunk: nn.Module, lattice: Lattice) -> Halo:
-    """Measure how many cells away a trunk looks, by voxels that are no number: they spread as far as they are seen.
+def halo_of(module: nn.Module, lattice: Lattice) -> Halo:
+    """Measure how many cells away a network looks, by voxels that are no number: they spread as far as they are seen.
+
+    Parameters
+    ----------
+    module
+        Windows (N, 1, D, H, W) to cells (N, C, z, y, x), of any size.
+    lattice
+        Where these cells lie in a window.
 
     Raises
     ------
     InputError
-        If every cell depends on every voxel: normalisation over the window, squeeze-and-excitation, attention.
+        If every cell depends on every voxel: normalisation over the window, squeeze-and-excitation, attention; or if
+        the module takes windows of one size only.
     """
-    probed = copy.deepcopy(trunk).cpu()  # on a GPU convolutions by Fourier transforms would spread them everywhere
-    before, behind = zip(*(_reach(probed, lattice, axis) for axis in range(3)), strict=True)
-    return Halo(before, behind)
+    probed = copy.deepcopy(module).cpu()  # on a GPU convolutions by Fourier transforms would spread them everywhere
+    reach = [_reach(probed, lattice, axis) for axis in range(3)]
+    (z, y, x), (u, v, w) = zip(*reach, strict=True)
+    return Halo((z, y, x), (u, v, w))
 
 
-def _reach(trunk: nn.Module, lattice: Lattice, axis: int) -> tuple[int, int]:
+def _reach(module: nn.Module, lattice: Lattice, axis: int) -> tuple[int, int]:
     cell = lattice.cell[axis]
     for windows in range(2, _FARTHEST + 1):
         shape = list(lattice.plan.window)
         shape[axis] *= windows
         middle = shape[axis] // cell // 2
-        last = _touched(trunk, lattice, shape, axis, (middle + 1) * cell - 1)
-        first = _touched(trunk, lattice, shape, axis, middle * cell)
+        last = _touched(module, lattice, shape, axis, (middle + 1) * cell - 1)
+        first = _touched(module, lattice, shape, axis, middle * cell)
         cells = (shape[axis] - lattice.plan.window[axis]) // cell + lattice.window[axis]
         if first[0] > 0 and last[1] < cells - 1:
             return max(last[1] - middle, 0), max(middle - first[0], 0)
     raise InputError(
-        f"trunk='shared' cannot be used: a cell of the layer depends on every voxel along {AXES[axis]}, as with "
-        "normalisation over the window, squeeze-and-excitation, attention or global pooling in front of the layer, so "
-        "windows cannot share what it computes; use trunk='exact'"
+        f"trunk='shared' cannot be used: a place depends on every voxel along {AXES[axis]}, as with normalisation over "
+        "the window, squeeze-and-excitation, attention or global pooling, so windows cannot share what is computed; "
+        "use trunk='exact'"
     )
 
 
-def _touched(trunk: _Trunk, lattice: Lattice, shape: Sequence[int], axis: int, voxel: int) -> tuple[int, int]:
+def _touched(module: nn.Module, lattice: Lattice, shape: Sequence[int], axis: int, voxel: int) -> tuple[int, int]:
     """First and last cell along an axis that a plane of voxels has an effect on."""
-    values = torch.ones(1, 1, *shape, dtype=_dtype(trunk))
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    values = torch.ones(1, 1, *shape, dtype=dtype)
     values.narrow(2 + axis, voxel, 1).fill_(torch.nan)
     try:
         with torch.no_grad():
-            found = trunk(values)
+            found = module(values)
     except (RuntimeError, ValueError, IndexError) as error:
         size = " × ".join(str(n) for n in shape)
         raise InputError(
-            f"trunk='shared' cannot be used: what is in front of the layer does not take a piece of {size} voxels "
+            f"trunk='shared' cannot be used: the network does not take a piece of {size} voxels "
             f"({(str(error).splitlines() or [''])[0]}), only windows; use trunk='exact'"
         ) from error
     wrong = found.isnan().movedim(2 + axis, 0).flatten(1).any(1).nonzero()
-    if not len(wrong):
-        gap = lattice.gap[axis]
-        nearest = max(0, (voxel - gap) // lattice.cell[axis])
+    if not len(wrong):  # a voxel between cells that convolutions step over
+        nearest = max(0, (voxel - lattice.gap[axis]) // lattice.cell[axis])
         return nearest, nearest
     return int(wrong[0]), int(wrong[-1])
 
 
-def _dtype(trunk: _Trunk) -> torch.dtype:
-    floating = (p.dtype for p in trunk.parameters() if p.is_floating_point()) if isinstance(trunk, nn.Module) else ()
-    return next(iter(floating), torch.float32)
+def disagreement(
+    function: _Function,
+    crop: Sequence[int],
+    shift: Sequence[int],
+    cell: Sequence[int],
+    halo: Halo,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> float:
+    """How far what is computed of a crop of noise is from the crop of what is computed, where its border isn't seen.
+
+    Parameters
+    ----------
+    function
+        (1, 1, D, H, W) to (1, C, z, y, x).
+    crop, shift
+        Shape of the crop, and where it begins in the larger piece, in voxels.
+    cell
+        Voxels a cell.
+    halo
+        Cells from which the crop's border is seen.
+    device, dtype
+        Of the noise.
+
+    Returns
+    -------
+    float
+        The largest difference, as a share of the largest value.
+    """
+    whole = [n + s for n, s in zip(crop, shift, strict=True)]
+    values = torch.randn(1, 1, *whole, generator=torch.Generator().manual_seed(0)).to(device, dtype)
+    z, y, x = (slice(s, s + n) for s, n in zip(shift, crop, strict=True))
+    with torch.no_grad():
+        large, small = function(values)[0].float(), function(values[:, :, z, y, x].contiguous())[0].float()
+    inside = [slice(a, n - b) for a, b, n in zip(halo.before, halo.behind, small.shape[1:], strict=True)]
+    steps = [s // c for s, c in zip(shift, cell, strict=True)]
+    moved = [slice(i.start + s, i.stop + s) for i, s in zip(inside, steps, strict=True)]
+    left, right = small[(slice(None), *inside)], large[(slice(None), *moved)]
+    return float((left - right).abs().max()) / max(float(right.abs().max()), 1e-30)
 
 
-def check_translation(trunk: _Trunk, lattice: Lattice, halo: Halo, device: torch.device, dtype: torch.dtype) -> None:
-    """See that the trunk of a crop is the crop of the trunk, where its border isn't seen.
+def check_translation(trunk: _Function, lattice: Lattice, halo: Halo, device: torch.device, dtype: torch.dtype) -> None:
+    """See that the trunk of a crop is the crop of the trunk, where its border isn't seen, a cell away.
 
     Raises
     ------
     InputError
         If it isn't: the trunk knows where a thing lies in the window.
     """
-    plan, cell = lattice.plan, lattice.cell
     reach = [max(a, b) for a, b in zip(halo.before, halo.behind, strict=True)]
-    # a crop that keeps some cells which don't see its border, one cell into a larger piece
-    crop = [
-        max(w, w + (2 * r + 1 - h) * c) for w, r, h, c in zip(plan.window, reach, lattice.window, cell, strict=True)
-    ]
-    whole = [n + 2 * c for n, c in zip(crop, cell, strict=True)]
-    values = torch.randn(1, 1, *whole, generator=torch.Generator().manual_seed(0)).to(device, dtype)
-    z, y, x = (slice(c, c + n) for c, n in zip(cell, crop, strict=True))
-    with torch.no_grad():
-        large, small = trunk(values)[0].float(), trunk(values[:, :, z, y, x].contiguous())[0].float()
-    cells = [slice(a, n - b) for a, b, n in zip(halo.before, halo.behind, small.shape[1:], strict=True)]
-    shifted = [slice(s.start + 1, s.stop + 1) for s in cells]
-    left, right = small[(slice(None), *cells)], large[(slice(None), *shifted)]
-    away = float((left - right).abs().max()) / max(float(right.abs().max()), 1e-30)
+    # some cells have to be left that don't see the crop's border
+    sizes = zip(lattice.plan.window, reach, lattice.window, lattice.cell, strict=True)
+    crop = [max(w, w + (2 * r + 1 - h) * c) for w, r, h, c in sizes]
+    away = disagreement(trunk, crop, lattice.cell, lattice.cell, halo, device, dtype)
     if not away <= TOLERANCE:
         raise InputError(
             f"trunk='shared' cannot be used: what the layer says of a place changes by {away:.1%} when the window is "
