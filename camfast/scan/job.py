@@ -148,14 +148,6 @@ class Job:
         return self.markers / f"{number:07d}.json"
 
 
-def brick_task(job: Job, number: int) -> int:
-    """Compute a brick and keep its part: a task for a worker elsewhere."""
-    if number not in job.parts:
-        torch.set_num_threads(job.threads)
-        job.parts.save(number, job.compute(number, job.read(number)))
-    return number
-
-
 def block_task(job: Job, number: int) -> int:
     """Write a block of the map: a task for a worker elsewhere."""
     if not job.is_written(number):

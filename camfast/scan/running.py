@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from camfast.scan.job import Job, block_task
@@ -63,3 +65,14 @@ def run(job: Job, runner: Runner, advance: Advance, block_done: Advance) -> None
     left = [block.number for block in job.blocks if not job.is_written(block.number)]
     block_done(len(job.blocks) - len(left))
     runner.tasks(block_task, job, left, block_done)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within the block torch computes with so many threads, which the last bits of its results depend on."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
