@@ -47,16 +47,20 @@ def halo_of(module: nn.Module, lattice: Lattice) -> Halo:
 
 
 def _reach(module: nn.Module, lattice: Lattice, axis: int) -> tuple[int, int]:
-    cell = lattice.cell[axis]
+    cell, step = lattice.cell[axis], lattice.plan.stride[axis] // lattice.cell[axis]
     for windows in range(2, _FARTHEST + 1):
         shape = list(lattice.plan.window)
         shape[axis] *= windows
-        middle = shape[axis] // cell // 2
-        last = _touched(module, lattice, shape, axis, (middle + 1) * cell - 1)
-        first = _touched(module, lattice, shape, axis, middle * cell)
+        # Where pooling cells begin and end, which strides are multiples of, a network looks farthest.
+        middle = shape[axis] // cell // 2 // step * step
+        seen = [
+            (voxel // cell, *_touched(module, lattice, shape, axis, voxel))
+            for voxel in sorted({middle * cell - 1, middle * cell, (middle + 1) * cell - 1})
+        ]
         cells = (shape[axis] - lattice.plan.window[axis]) // cell + lattice.window[axis]
-        if first[0] > 0 and last[1] < cells - 1:
-            return max(last[1] - middle, 0), max(middle - first[0], 0)
+        if all(first > 0 and last < cells - 1 for _, first, last in seen):
+            before, behind = max(last - own for own, _, last in seen), max(own - first for own, first, _ in seen)
+            return max(before, 0), max(behind, 0)
     raise InputError(
         f"trunk='shared' cannot be used: a place depends on every voxel along {AXES[axis]}, as with normalisation over "
         "the window, squeeze-and-excitation, attention or global pooling, so windows cannot share what is computed; "
