@@ -191,7 +191,9 @@ def _client(options: argparse.Namespace, stack: ExitStack) -> Any:
 
     if options.scheduler is not None and options.workers is not None:
         raise InputError("--scheduler names a cluster, and --workers starts one on this machine; give one of them")
-    return stack.enter_context(connect(options.scheduler) if options.scheduler else local(options.workers))
+    return stack.enter_context(
+        connect(options.scheduler) if options.scheduler else local(options.workers, options.device)
+    )
 
 
 def _scanned(asked: "Asked", path: Path, client: Any, options: argparse.Namespace) -> dict[str, Any]:

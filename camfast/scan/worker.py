@@ -17,7 +17,7 @@ from camfast.scan.sending import check_seen, check_versions, receive
 
 AT_ONCE = 2  # while one task is computed, another one may read or write
 _slots, _computing, _loading = threading.BoundedSemaphore(AT_ONCE), threading.Lock(), threading.Lock()
-_loaded: dict[str, Any] = {}
+_loaded: dict[Path, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class Sent:
             If the file is not seen here, or packages are of other versions.
         """
         with _loading:
-            if self.checksum not in _loaded:
+            if self.path not in _loaded:
                 check_versions(self.versions, place())
                 check_seen(self.path, place())
                 job = receive(self.path, self.checksum)
                 _loaded.clear()  # one at a time: volumes may be large
-                _loaded[self.checksum] = replace(job, parts=_Parts(job.parts.folder, self)) if _is_job(job) else job
-            return _loaded[self.checksum]
+                _loaded[self.path] = replace(job, parts=_Parts(job.parts.folder, self)) if _is_job(job) else job
+            return _loaded[self.path]
 
     def check_wanted(self) -> None:
         """Make sure that the scan still goes on.
