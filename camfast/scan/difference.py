@@ -29,7 +29,8 @@ def drawn(counts: Shape, chosen: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
     """
     left = np.arange(math.prod(counts)) if chosen is None else np.flatnonzero(chosen)
     found = np.zeros(math.prod(counts), np.bool_)
-    found[np.random.default_rng(0).permutation(left)[: min(MOST, max(LEAST, len(left) // _SHARE))]] = True
+    count = min(MOST, max(min(LEAST, -(-len(left) // LEAST)), len(left) // _SHARE))
+    found[np.random.default_rng(0).permutation(left)[:count]] = True
     return found.reshape(counts)
 
 

@@ -49,8 +49,7 @@ def halo_of(module: nn.Module, lattice: Lattice) -> Halo:
 def _reach(module: nn.Module, lattice: Lattice, axis: int) -> tuple[int, int]:
     cell, step = lattice.cell[axis], lattice.plan.stride[axis] // lattice.cell[axis]
     for windows in range(2, _FARTHEST + 1):
-        shape = list(lattice.plan.window)
-        shape[axis] *= windows
+        shape = _probe(module, lattice, axis, windows)
         # Where pooling cells begin and end, which strides are multiples of, a network looks farthest.
         middle = shape[axis] // cell // 2 // step * step
         seen = [
@@ -68,25 +67,42 @@ def _reach(module: nn.Module, lattice: Lattice, axis: int) -> tuple[int, int]:
     )
 
 
+def _probe(module: nn.Module, lattice: Lattice, axis: int, windows: int) -> list[int]:
+    """Shape that is probed: so many windows along an axis, and as little along the others as the module takes."""
+    plan = lattice.plan
+    thin = [min(w, max(s, 4 * c)) for w, s, c in zip(plan.window, plan.stride, lattice.cell, strict=True)]
+    thin[axis] = plan.window[axis] * windows
+    try:
+        _run(module, torch.zeros(1, 1, *thin))
+    except InputError:
+        thin = list(plan.window)
+        thin[axis] *= windows
+    return thin
+
+
 def _touched(module: nn.Module, lattice: Lattice, shape: Sequence[int], axis: int, voxel: int) -> tuple[int, int]:
     """First and last cell along an axis that a plane of voxels has an effect on."""
-    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    values = torch.ones(1, 1, *shape, dtype=dtype)
+    values = torch.ones(1, 1, *shape)
     values.narrow(2 + axis, voxel, 1).fill_(torch.nan)
-    try:
-        with torch.no_grad():
-            found = module(values)
-    except (RuntimeError, ValueError, IndexError) as error:
-        size = " × ".join(str(n) for n in shape)
-        raise InputError(
-            f"trunk='shared' cannot be used: the network does not take a piece of {size} voxels "
-            f"({(str(error).splitlines() or [''])[0]}), only windows; use trunk='exact'"
-        ) from error
-    wrong = found.isnan().movedim(2 + axis, 0).flatten(1).any(1).nonzero()
+    wrong = _run(module, values).isnan().movedim(2 + axis, 0).flatten(1).any(1).nonzero()
     if not len(wrong):  # a voxel between cells that convolutions step over
         nearest = max(0, (voxel - lattice.gap[axis]) // lattice.cell[axis])
         return nearest, nearest
     return int(wrong[0]), int(wrong[-1])
+
+
+def _run(module: nn.Module, values: Tensor) -> Tensor:
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    try:
+        with torch.no_grad():
+            found: Tensor = module(values.to(dtype))
+    except (RuntimeError, ValueError, IndexError) as error:
+        size = " × ".join(str(n) for n in values.shape[2:])
+        raise InputError(
+            f"trunk='shared' cannot be used: the network does not take a piece of {size} voxels "
+            f"({(str(error).splitlines() or [''])[0]}), only windows; use trunk='exact'"
+        ) from error
+    return found
 
 
 def disagreement(
