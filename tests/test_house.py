@@ -31,7 +31,8 @@ ORDER = (
     {"depths", "engine"},
     {"backprop", "baselines", "cam", "export", "provenance", "scoring", "sweep"},
     {"metrics", "perturbation", "saving"},
-    {"scan", "plot"},
+    {"plot"},
+    {"scan"},
     {"cli"},
     {"__main__"},
 )
