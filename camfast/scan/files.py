@@ -4,9 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from camfast._extras import require
 from camfast.errors import InputError
 from camfast.scan.formats.em import read_em
@@ -16,7 +13,7 @@ from camfast.scan.formats.nifti import read_nifti
 from camfast.scan.formats.ome_zarr import is_store, read_ome_zarr
 from camfast.scan.formats.ome_zarr_writer import write_ome_zarr
 from camfast.scan.formats.tiff import read_tiff
-from camfast.scan.volumes import Volume, check_finite, volume_of, walk
+from camfast.scan.volumes import Volume, volume_of
 
 MRC_ENDINGS = (".mrc", ".mrcs", ".map", ".rec", ".st", ".ali", ".ccp4")
 COMPRESSED = (".gz", ".bz2")
@@ -143,24 +140,3 @@ def open_written(path: Path) -> Any:
     if output_format(path) == "mrc":
         return read_mrc(path).data.mapped()
     return require("zarr", "scan", "reading OME-Zarr").open_array(str(path / "0"), mode="r")
-
-
-def as_mask(source: Any, volume: Volume) -> NDArray[np.bool_]:
-    """Read a mask (z, y, x): True where a value is not 0.
-
-    Raises
-    ------
-    InputError
-        If its shape is not that of the volume, it holds NaN or infinite values, or it is 0 everywhere.
-    """
-    mask = read_volume(source)
-    if mask.shape != volume.shape:
-        raise InputError(f"the mask has the shape {mask.shape} and {volume.name} {volume.shape}; they must be equal")
-    chosen = np.empty(mask.shape, np.bool_)
-    for box in walk(mask.data):
-        part = np.asarray(mask.data[box])
-        check_finite(mask, part, box)  # a NaN is not 0 and would count as marked
-        chosen[box] = part != 0
-    if not chosen.any():
-        raise InputError("the mask is 0 everywhere, so there is nothing to scan; mark the region of interest")
-    return chosen

@@ -1,7 +1,6 @@
 """Which windows cover a volume, and what each of their grid cells weighs: pure functions of shapes."""
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,26 +48,33 @@ class Plan:
         """Number of windows."""
         return int(np.prod(self.counts))
 
-    def origins(self) -> list[Shape]:
-        """First voxel of each window, x running fastest."""
-        ranges = (range(0, n * s, s) for n, s in zip(self.counts, self.stride, strict=True))
-        return [(z, y, x) for z, y, x in itertools.product(*ranges)]
-
-    def touching(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Windows whose central region, one stride wide, touches a mask (z, y, x) of the volume: bools of ``counts``.
+    def touching(self, marked: Iterable[tuple[Sequence[slice], NDArray[np.bool_]]]) -> NDArray[np.bool_]:
+        """Windows whose central region, one stride wide, touches a mask that comes in boxes: bools of ``counts``.
 
         Together the central regions tile the volume: those of the outermost windows reach to its border.
+
+        Parameters
+        ----------
+        marked
+            Boxes of the volume, in voxels, with what is marked of each.
         """
-        for axis, (count, stride, window) in enumerate(zip(self.counts, self.stride, self.window, strict=True)):
-            first = np.arange(count) * stride + (window - stride) // 2
-            first[0] = 0
-            inside = first < mask.shape[axis]
-            touched = np.logical_or.reduceat(mask, first[inside], axis=axis)
-            # A last window whose centre lies wholly in the padding has no voxel of its own.
-            widths = [(0, 0)] * mask.ndim
-            widths[axis] = (0, int((~inside).sum()))
-            mask = np.pad(touched, widths)
-        return mask
+        found = np.zeros(self.counts, np.bool_)
+        for box, part in marked:
+            place = []
+            for axis, span in enumerate(box):
+                first = self._first_of_centres(axis)
+                begin, end = np.searchsorted(first, [span.start, span.stop - 1], "right") - 1
+                edges = np.maximum(first[begin : end + 1], span.start) - span.start
+                part = np.logical_or.reduceat(part, edges, axis=axis)
+                place.append(slice(int(begin), int(end) + 1))
+            found[tuple(place)] |= part
+        return found
+
+    def _first_of_centres(self, axis: int) -> NDArray[np.int64]:
+        """First voxel of each window's central region along an axis."""
+        first = np.arange(self.counts[axis]) * self.stride[axis] + (self.window[axis] - self.stride[axis]) // 2
+        first[0] = 0
+        return first
 
 
 def triple(value: int | Sequence[int], name: str) -> Shape:
@@ -110,35 +116,6 @@ def plan_windows(shape: Sequence[int], window: int | Sequence[int], stride: int 
             )
     z, y, x = (-(-(d - w) // s) + 1 for d, w, s in zip(volume, window, stride, strict=True))
     return Plan(volume, window, stride, (z, y, x))
-
-
-def grid_cell(plan: Plan, grid: Sequence[int]) -> Shape:
-    """Voxels per cell of a layer's grid, given the grid's shape in one window: w / h for each axis.
-
-    Raises
-    ------
-    InputError
-        If that is no whole number, or the stride is no multiple of it: the grids of neighbouring windows would then
-        not lie on one common grid.
-    """
-    if len(grid) != 3:
-        raise InputError(f"the layer's map has {len(grid)} spatial axes, expected 3; explain a layer of a 3-D network")
-    cell = []
-    for axis, w, s, h in zip(AXES, plan.window, plan.stride, grid, strict=True):
-        if w % h:
-            raise InputError(
-                f"the layer has {h} cells along {axis} for a window of {w} voxels, no whole number of voxels a cell; "
-                "choose a window that the network's pooling divides evenly, or another layer"
-            )
-        size = w // h
-        if s % size:
-            nearest = " or ".join(str(n) for n in sorted({max(s // size, 1) * size, min(-(-s // size) * size, w)}))
-            raise InputError(
-                f"the stride of {s} voxels along {axis} is no multiple of the layer's cell of {size} voxels; "
-                f"choose {nearest}"
-            )
-        cell.append(size)
-    return cell[0], cell[1], cell[2]
 
 
 def blend_weights(grid: Sequence[int], blend: Blend) -> NDArray[np.float64]:

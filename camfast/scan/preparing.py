@@ -20,8 +20,10 @@ from camfast.scan.bricks import Brick, bricks_of
 from camfast.scan.density import Density, Normalize
 from camfast.scan.difference import drawn
 from camfast.scan.exact import Exact, Explained, first_window
-from camfast.scan.files import as_mask, read_volume
+from camfast.scan.files import read_volume
+from camfast.scan.formats.chunked import ChunkedArray
 from camfast.scan.lattice import Lattice, lattice_of
+from camfast.scan.masking import chosen_windows
 from camfast.scan.picks import default_distance
 from camfast.scan.plan import BLENDS, Blend, Plan, plan_windows
 from camfast.scan.segmenting import Blocks
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 Trunk = Literal["exact", "shared"]
 Also = Literal["scores", "labels", "picks", "report"]
+_CHUNKS = 0.15  # share of the memory for unpacked chunks of the volume
 TRUNKS, ALSO, DTYPES = ("exact", "shared"), ("scores", "labels", "picks", "report"), ("float32", "float16")
 
 
@@ -148,7 +151,7 @@ def planned(asked: Asked) -> Planned:
     nothing = Volume(np.array([0.0, 1.0], np.float32).reshape(2, 1, 1))
     first = first_window(Exact(asked.explainer, Density(nothing, None), plan, asked.target), plan)
     lattice = lattice_of(plan, first.grids.shape[-3:], _centres(asked.explainer, plan))
-    chosen = None if asked.mask is None else plan.touching(as_mask(asked.mask, source))
+    chosen = None if asked.mask is None else chosen_windows(asked.mask, source, plan)
     return Planned(asked, source, lattice, chosen, first)
 
 
@@ -206,6 +209,9 @@ def prepared(plan: Planned, choices: dict[str, Any]) -> Prepared:
         limit = bytes_of(asked.max_memory)
         batch = None if asked.batch == "auto" else int(asked.batch)
         choices["sizes"] = asdict(choose(trunk, plan.lattice, plan.first, batch, budget(limit), limit))
+    if asked.max_memory is not None and isinstance(plan.source.data, ChunkedArray):
+        keep = int(_CHUNKS * budget(bytes_of(asked.max_memory)))
+        plan.source.data.budget = min(plan.source.data.budget, keep)
     sizes = Sizes(**choices["sizes"])
     if isinstance(trunk, Shared):
         trunk.tile = sizes.tile

@@ -27,7 +27,7 @@ def test_nearest_window_is_the_one_of_all_whose_centre_is_nearest():
     rng = np.random.default_rng(0)
     position = rng.uniform(-0.5, np.array(PLAN.shape) - 0.5, (300, 3))
     position[:100] = rng.integers(0, PLAN.shape, (100, 3))
-    centres = np.array(PLAN.origins()) + (np.array(PLAN.window) - 1) / 2
+    centres = np.array(list(np.ndindex(PLAN.counts))) * PLAN.stride + (np.array(PLAN.window) - 1) / 2
     expected = np.linalg.norm(position[:, None] - centres, axis=2).argmin(axis=1)  # the first of equals
     flat = np.ravel_multi_index(tuple(nearest_window(PLAN, position).T), PLAN.counts)
     assert len(set(flat.tolist())) > 100
