@@ -99,13 +99,22 @@ def planes_at(volume: Any, at: Sequence[int]) -> list[NDArray[Any]]:
 
 
 def limits_of(planes: Sequence[NDArray[Any]]) -> Limits:
-    """Ends of the scales below and above 0: the 99.5th percentile of what is on that side; (0, 1) of a map that is 0."""
+    """Ends of the scales below and above 0: the 99.5th percentile of what is on that side.
+
+    The scale below 0 is never the finer one: else the faint values against a class that are everywhere would cover
+    what speaks for it.
+
+    Examples
+    --------
+    >>> limits_of([np.array([-0.1, 2.0])]), limits_of([np.array([-5.0, 2.0])]), limits_of([np.zeros(3)])
+    ((-2.0, 2.0), (-5.0, 2.0), (0.0, 1.0))
+    """
     values = np.concatenate([plane.ravel() for plane in planes])
     values = values[np.isfinite(values)]
     below, above = (values[side] for side in (values < 0, values > 0))
     low = float(np.percentile(below, 0.5)) if len(below) else 0.0
     high = float(np.percentile(above, 99.5)) if len(above) else 0.0
-    return low, high if high > 0 or low < 0 else 1.0
+    return min(low, -high) if low < 0 else low, high if high > 0 or low < 0 else 1.0
 
 
 def drawing(
