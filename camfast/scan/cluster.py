@@ -56,6 +56,7 @@ class Cluster:
             raise InputError(f"client is {client!r:.80}, expected a distributed.Client")
         self.client, self.folder = client, folder.absolute()
         self._files: list[Path] = []
+        self._on_gpus = False
 
     def __enter__(self) -> "Cluster":
         path = self._file("seen")
@@ -69,6 +70,7 @@ class Cluster:
                     f"the worker {address} cannot run camfast ({type(answer).__name__}: {answer}); install camfast "
                     f"{versions()['camfast']} with the extras scan and cluster there"
                 ) from answer
+        self._on_gpus = bool(answers) and all(answers.values())
         return self
 
     def __exit__(
@@ -85,6 +87,11 @@ class Cluster:
         CamfastError
             If a brick ends its workers again and again, or the scheduler goes away.
         """
+        if self._on_gpus and job.source.device.type == "cpu":
+            warnings.warn(
+                "the workers have GPUs, which the network does not use as it is on the CPU here (--device cuda)",
+                stacklevel=2,
+            )
         if numbers:
             sent = self._sent(job)
             self._do(lambda number: (worker.brick, sent, number), numbers, lambda n: advance(job.windows_of(n)))

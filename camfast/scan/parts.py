@@ -2,6 +2,7 @@
 
 import json
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,7 +224,7 @@ def touching(bricks: list[Brick], cells: Slices) -> Iterator[tuple[Brick, Slices
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file under a name of its own first, so that it is whole where it stands."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")  # processes of several machines may write it
     try:
         with partial.open("wb") as file:
             file.write(content)

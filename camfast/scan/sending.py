@@ -93,7 +93,7 @@ def receive(path: Path, checksum: str) -> Any:
     Raises
     ------
     InputError
-        If the file is another one.
+        If the file is another one, or the network was on a GPU and there is none here.
     """
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != checksum:  # unpickling runs what is in a file
@@ -102,7 +102,14 @@ def receive(path: Path, checksum: str) -> Any:
 
 
 def _placed(storage: Any, location: str) -> Any:
-    return storage if location == "cpu" else storage.cuda(0)
+    if location == "cpu":
+        return storage
+    if not torch.cuda.is_available():
+        raise InputError(
+            "the network is on a GPU where the scan was begun, and a worker has none; start workers on GPUs, or leave "
+            "the network on the CPU"
+        )
+    return storage.cuda(0)
 
 
 @contextmanager

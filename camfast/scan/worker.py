@@ -103,8 +103,8 @@ def call(sent: Sent, function: Callable[[Any, Any], Any], item: Any) -> None:
         function(job, item)
 
 
-def ready(path: Path, expected: dict[str, str]) -> None:
-    """Make sure that this process can work for a scan.
+def ready(path: Path, expected: dict[str, str]) -> bool:
+    """Make sure that this process can work for a scan, and say whether it has a GPU.
 
     Raises
     ------
@@ -113,6 +113,7 @@ def ready(path: Path, expected: dict[str, str]) -> None:
     """
     check_versions(expected, place())
     check_seen(path, place())
+    return torch.cuda.is_available()
 
 
 def cores() -> tuple[str, int]:

@@ -19,7 +19,7 @@ from camfast.scan.formats import mrc_writer, ome_zarr_writer
 from camfast.scan.progress import Progress
 from camfast.scan.running import threads
 from camfast.scan.scanner import scan
-from camfast.scan.sending import check_versions, receive, send, versions
+from camfast.scan.sending import _placed, check_versions, receive, send, versions
 from tests.scan.cases import STRIDE, WINDOW, contents, density, small_network
 from tests.scan.slow import Slow, Spoiled
 
@@ -141,6 +141,8 @@ def test_an_interrupted_scan_goes_on(two, explainer, tmp_path, monkeypatch, name
     kept = {path: path.stat().st_mtime_ns for path in (staging / "parts").iterdir()}
     assert len(kept) >= 4
     assert sorted(path.name for path in staging.iterdir()) == ["blocks", "done", "job.json", "lock", "parts"]
+    if name == "cam.zarr":
+        (staging / "done" / name / "0" / "0.16fd2706.partial").write_bytes(b"of a worker that was killed")
     assert written(tmp_path / "there", name, density(SHAPE), explainer, client=two) == expected
 
 
@@ -223,6 +225,18 @@ def test_workers_without_camfast(two, tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "ready", ready)
     with pytest.raises(camfast.InputError, match=r"cannot run camfast \(ModuleNotFoundError: .*; install camfast"):
         Cluster(two, tmp_path).__enter__()
+
+
+def test_workers_whose_gpus_would_idle(two, explainer, tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "ready", lambda *_: True)
+    with pytest.warns(UserWarning, match="the workers have GPUs, which the network does not use"):
+        scan(density(SHAPE), explainer, client=two, out=tmp_path / "cam.mrc", **OPTIONS)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there has to be no GPU")
+def test_a_worker_without_the_gpu_that_is_needed():
+    with pytest.raises(camfast.InputError, match="the network is on a GPU where the scan was begun, and a worker has"):
+        _placed(torch.zeros(1).untyped_storage(), "cuda:1")
 
 
 def test_no_client(tmp_path, explainer):

@@ -64,7 +64,8 @@ class MrcWriter:
         _, height, width = self.shape
         z, y, x = voxels
         whole_rows = x == slice(0, width)
-        with self.path.open("r+b", buffering=0) as file:
+        # not opened for reading: an NFS client would read pages and send them whole, others' rows in them as they were
+        with os.fdopen(os.open(self.path, os.O_WRONLY), "wb", buffering=0) as file:
             for index, plane in enumerate(stored):
                 row = ((z.start + index) * height + y.start) * width + x.start
                 pieces = [plane] if whole_rows else plane

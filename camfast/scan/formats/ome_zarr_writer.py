@@ -115,6 +115,8 @@ class ZarrWriter:
 
     def finish(self, statistics: Sequence[Statistics], attributes: Mapping[str, Any] | None = None) -> None:
         """Write the metadata: where the voxels lie, names and limits of the channels, and how they came about."""
+        for stray in self.path.rglob("*.partial"):  # zarr's own, of a process that was killed while it wrote
+            stray.unlink()
         zarr = require("zarr", "scan", "writing OME-Zarr")
         multiscale = _multiscale(self.path.stem, self.like, len(self.levels), self.channels is not None)
         ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
