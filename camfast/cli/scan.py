@@ -60,6 +60,10 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         help=f"what to write beside the map, separated by commas: {', '.join(ALSO)}",
     )  # fmt: skip
     output("--pick-distance", type=float, metavar="V", help="least distance of picks in voxels (default a third of W)")
+    output(
+        "--pick-by", choices=("window", "map"), default="window",
+        help="window: the nearest window is predicted as the class (default); map: all peaks above two deviations",
+    )  # fmt: skip
     output("--dtype", choices=("float32", "float16"), default="float32", help="of the map's values (default float32)")
     output("--overwrite", action="store_true", help="replace outputs that exist, and begin anew where another scan was")
     output("--resume", action="store_true", help="leave out tomograms whose output exists")
@@ -138,6 +142,7 @@ def _asked(
         max_memory=options.max_memory,
         also=options.also,
         pick_distance=options.pick_distance,
+        pick_by=options.pick_by,
         dtype=options.dtype,
         labels=labels,
         about=about,
@@ -191,9 +196,8 @@ def _client(options: argparse.Namespace, stack: ExitStack) -> Any:
 
     if options.scheduler is not None and options.workers is not None:
         raise InputError("--scheduler names a cluster, and --workers starts one on this machine; give one of them")
-    return stack.enter_context(
-        connect(options.scheduler) if options.scheduler else local(options.workers, options.device)
-    )
+    client = connect(options.scheduler) if options.scheduler else local(options.workers, options.device)
+    return stack.enter_context(client)
 
 
 def _scanned(asked: "Asked", path: Path, client: Any, options: argparse.Namespace) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,9 +35,12 @@ if TYPE_CHECKING:
     from camfast.engine import Explainer
 
 Trunk = Literal["exact", "shared"]
+PickBy = Literal["window", "map"]
 Also = Literal["scores", "labels", "picks", "report"]
 _CHUNKS = 0.15  # share of the memory for unpacked chunks of the volume
 TRUNKS, ALSO, DTYPES = ("exact", "shared"), ("scores", "labels", "picks", "report"), ("float32", "float16")
+_NO_MATTER = ("volume", "explainer", "window", "stride", "target", "mask", "max_memory")  # or noted otherwise
+PICKS_BY = ("window", "map")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,7 @@ class Asked:
     max_memory: int | str | None = None
     also: tuple[Also, ...] = ()
     pick_distance: float | None = None
+    pick_by: PickBy = "window"
     dtype: Literal["float32", "float16"] = "float32"
     labels: Sequence[str] | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -65,6 +69,7 @@ class Asked:
     def __post_init__(self) -> None:
         for name, value, known in (
             ("trunk", self.trunk, TRUNKS), ("blend", self.blend, BLENDS), ("dtype", self.dtype, DTYPES),
+            ("pick_by", self.pick_by, PICKS_BY),
             *(("also", one, ALSO) for one in self.also),
         ):  # fmt: skip
             if value not in known:
@@ -73,6 +78,11 @@ class Asked:
             raise InputError(f"batch is {self.batch!r}, expected a positive whole number or 'auto'")
         if self.pick_distance is not None and not self.pick_distance > 0:
             raise InputError(f"pick_distance is {self.pick_distance!r}, expected a positive number of voxels")
+        if self.pick_by == "map" and isinstance(self.target, str) and self.target == "predicted":
+            raise InputError(
+                "pick_by='map' needs classes as targets: in a map of each window's own class only the windows say "
+                "which class a place is of"
+            )
         if isinstance(self.explainer.layer, tuple):
             raise InputError(
                 f"the explainer has {len(self.explainer.layer)} layers, and a scan takes one; name one layer"
@@ -250,7 +260,7 @@ def identity(plan: Planned) -> dict[str, Any]:
     """
     asked = plan.asked
     found = provenance(asked.explainer, asked.target)
-    same = ("trunk", "blend", "normalize", "invert", "batch", "also", "pick_distance", "dtype", "labels", "about")
+    same = [one.name for one in fields(asked) if one.name not in _NO_MATTER]
     chosen = None if plan.chosen is None else hashlib.sha256(np.packbits(plan.chosen).data).hexdigest()
     return {
         "volume": _volume_identity(plan.source),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from camfast.scan.density import Normalize
 from camfast.scan.plan import Blend
-from camfast.scan.preparing import Also, Asked, Trunk
+from camfast.scan.preparing import Also, Asked, PickBy, Trunk
 from camfast.scan.result import ScanResult
 from camfast.scan.to_file import to_file
 from camfast.scan.to_memory import to_memory
@@ -36,6 +36,7 @@ def scan(
     overwrite: bool = False,
     also: Sequence[Also] = (),
     pick_distance: float | None = None,
+    pick_by: PickBy = "window",
     dtype: Literal["float32", "float16"] = "float32",
     labels: Sequence[str] | None = None,
     about: Mapping[str, Any] | None = None,
@@ -95,6 +96,9 @@ def scan(
         RELION-5 STAR and copick JSON; ``"report"``, a page that shows it all.
     pick_distance
         Least distance of two picks, in voxels; a third of the window where None.
+    pick_by
+        ``"window"``: picks are peaks whose nearest window is predicted as the class; ``"map"``: all that are above two
+        standard deviations of the map, which finds more where the network is unsure, and more that is wrong.
     dtype
         ``"float32"`` or ``"float16"``, of the file's values.
     labels
@@ -126,7 +130,7 @@ def scan(
     asked = Asked(
         volume, explainer, window=window, stride=stride, target=target, trunk=trunk, blend=blend, normalize=normalize,
         invert=invert, mask=mask, batch=batch, max_memory=max_memory, also=tuple(also), pick_distance=pick_distance,
-        dtype=dtype, labels=labels, about=dict(about or {}),
+        pick_by=pick_by, dtype=dtype, labels=labels, about=dict(about or {}),
     )  # fmt: skip
     if out is None:
         return to_memory(asked, client, progress=progress)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from camfast.errors import InputError
 from camfast.scan.files import open_written, write_volumes
+from camfast.scan.formats.statistics import Statistics
 from camfast.scan.lists import name_of
 from camfast.scan.peaks import Peaks
 from camfast.scan.pick_files import write_copick, write_star
@@ -19,6 +20,8 @@ from camfast.scan.volumes import Triple, Volume
 
 NOTHING = frozenset(("nothing", "background", "empty", "none"))
 """Names of classes for what no particle is."""
+DEVIATIONS = 2.0
+"""Standard deviations of a map that its picks are above where windows aren't asked."""
 _ENDINGS = {"scores": ".scores.zarr", "labels": ".labels.zarr", "report": ".report.html"}
 
 
@@ -146,6 +149,7 @@ class SideOutputs:
             scores=self.scores.numpy(),
             picks=picks,
             about=self.about,
+            labels=self.plan.asked.labels,
         )
 
     def _label(self, index: int) -> str:
@@ -163,20 +167,32 @@ class SideOutputs:
         return Volume(shape, None if size is None else step, first)  # type: ignore[arg-type]
 
     def _picks(self) -> Picks:
-        """Peaks of all blocks that the windows' scores agree with."""
+        """Peaks of all blocks that the windows' scores agree with, or those that stand out of the map."""
         target, objects = self.plan.asked.target, picked(self.plan)
-        count = len(self.noted) // (self.plan.targets or 1)
-        # a map of each window's own class has the particles of all classes
-        of_map = {number: [index] for number, index in enumerate(objects)}
-        if isinstance(target, str):
+        if isinstance(target, str):  # a map of each window's own class has the particles of all classes
             of_map = {0: list(objects)} if target == "predicted" else {index: [index] for index in objects}
-        found = []
-        for number, indices in of_map.items():
-            own = self.noted[number * count : (number + 1) * count]
-            peaks = Peaks(
-                np.array([p for one in own for p in one["positions"]], np.int64).reshape(-1, 3),
-                np.array([v for one in own for v in one["values"]], np.float32),
-                np.array([c for one in own for c in one["centres"]], np.float64).reshape(-1, 3),
-            )
-            found += [choose(peaks, self.scores, self.plan.plan, index) for index in indices]
-        return merge(found)
+        else:
+            of_map = {number: [int(one)] for number, one in enumerate(np.atleast_1d(target).tolist())}
+        agree = self.plan.asked.pick_by == "window"
+        return merge(
+            [
+                choose(self._peaks(number, above=not agree), self.scores, self.plan.plan, index, agree=agree)
+                for number, indices in of_map.items()
+                for index in indices
+            ]
+        )
+
+    def _peaks(self, number: int, *, above: bool) -> Peaks:
+        """Peaks of one map, as they were noted with its blocks; ``above`` some deviations only."""
+        count = len(self.noted) // (self.plan.targets or 1)
+        own = self.noted[number * count : (number + 1) * count]
+        found = Peaks(
+            np.array([p for one in own for p in one["positions"]], np.int64).reshape(-1, 3),
+            np.array([v for one in own for v in one["values"]], np.float32),
+            np.array([c for one in own for c in one["centres"]], np.float64).reshape(-1, 3),
+        )
+        if not above:
+            return found
+        whole = Statistics.merged(Statistics(**one["statistics"]) for one in own)
+        high = found.value > DEVIATIONS * whole.deviation
+        return Peaks(*(field[high] for field in found))
