@@ -12,7 +12,7 @@ from torch import Tensor
 from camfast.errors import CamfastError, IllConditionedWarning, InputError, came_from_network
 from camfast.scan.bricks import Brick
 from camfast.scan.density import Density
-from camfast.scan.plan import Blend, Plan, blend_weights
+from camfast.scan.plan import Blend, Plan, Shape, blend_weights
 from camfast.scan.regions import of_windows
 
 if TYPE_CHECKING:
@@ -75,14 +75,11 @@ class Exact:
 
     def explain(self, values: Tensor, origins: NDArray[np.int64]) -> Explained:
         """Explain the windows at these origins, (B, 3) in voxels of what `begin` returned."""
-        d, h, w = self.plan.window
-        inputs = torch.empty((len(origins), 1, d, h, w), dtype=self.dtype, device=self.device)
-        for row, (z, y, x) in zip(inputs, origins.tolist(), strict=True):
-            cut = values[z : z + d, y : y + h, x : x + w]
-            if self.density.normalize == "window":
-                cut = torch.from_numpy(self.density.window(cut.cpu().numpy()))
-            row[0] = cut
-        return explained(self.explainer, inputs, self.target)
+        inputs = cut_windows(values[None], origins, self.plan.window)
+        if self.density.normalize == "window":
+            whitened = [self.density.window(one) for one in inputs.cpu().numpy()]
+            inputs = torch.from_numpy(np.stack(whitened)).to(self.device)
+        return explained(self.explainer, inputs.to(self.dtype), self.target)
 
     def tapers(self, brick: Brick, rows: NDArray[np.int64], blend: Blend) -> list[tuple[NDArray[np.float64], Rows]]:
         """Weights of the cells of some of a brick's windows: the same for each."""
@@ -91,6 +88,19 @@ class Exact:
     def facts(self, brick: Brick, values: Tensor, chosen: NDArray[np.int64]) -> dict[str, float]:  # noqa: ARG002 - as the shared trunk
         """Nothing more is known of a brick."""
         return {}
+
+
+def cut_windows(values: Tensor, first: NDArray[np.int64], shape: Shape) -> Tensor:
+    """Copy windows of a shape out of values (C, z, y, x), by their first places (B, 3): (B, C, *shape)."""
+    d, h, w = shape
+    if values.is_cuda:  # one kernel for all of them
+        z, y, x = torch.from_numpy(first).to(values.device, non_blocking=True).unbind(1)
+        every = values.unfold(1, d, 1).unfold(2, h, 1).unfold(3, w, 1)
+        return every[:, z, y, x].transpose(0, 1).contiguous()
+    cut = values.new_empty((len(first), values.shape[0], d, h, w))
+    for row, (z, y, x) in zip(cut, first.tolist(), strict=True):
+        row.copy_(values[:, z : z + d, y : y + h, x : x + w])
+    return cut
 
 
 def explained(explainer: "Explainer", inputs: Tensor, target: Any) -> Explained:

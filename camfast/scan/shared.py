@@ -12,7 +12,7 @@ from camfast.errors import InputError, SplitError
 from camfast.scan.bricks import Brick, Slices, blocks_of, relative, tile_of
 from camfast.scan.density import Density
 from camfast.scan.difference import compared
-from camfast.scan.exact import Exact, Explained, Rows, as_tensor, explained, placement
+from camfast.scan.exact import Exact, Explained, Rows, as_tensor, cut_windows, explained, placement
 from camfast.scan.lattice import Lattice
 from camfast.scan.plan import Blend, Plan, Shape, blend_weights
 from camfast.scan.translation import check_translation, halo_of
@@ -98,11 +98,7 @@ class Shared:
 
     def explain(self, values: Tensor, origins: NDArray[np.int64]) -> Explained:
         """Explain the windows at these origins, (B, 3) in voxels, by the features of their cells."""
-        d, h, w = self.lattice.window
-        inputs = values.new_empty((len(origins), values.shape[0], d, h, w))
-        first = origins // np.array(self.lattice.cell)
-        for row, (z, y, x) in zip(inputs, first.tolist(), strict=True):
-            row.copy_(values[:, z : z + d, y : y + h, x : x + w])
+        inputs = cut_windows(values, origins // np.array(self.lattice.cell), self.lattice.window)
         return explained(self.explainer, inputs, self.target)
 
     def tapers(self, brick: Brick, rows: NDArray[np.int64], blend: Blend) -> list[tuple[NDArray[np.float64], Rows]]:

@@ -195,4 +195,4 @@ class SideOutputs:
             return found
         whole = Statistics.merged(Statistics(**one["statistics"]) for one in own)
         high = found.value > DEVIATIONS * whole.deviation
-        return Peaks(*(field[high] for field in found))
+        return Peaks(found.position[high], found.value[high], found.centre[high])

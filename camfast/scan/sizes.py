@@ -20,7 +20,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _INSIDE = 3  # convolutions on a CPU hold their operands in a layout of their own, too
 _NETWORK, _BRICKS = 0.4, 0.25  # shares of the memory; the rest is for blocks of the map and their compression
 _LEAST = 96 << 20
-_MOST_WINDOWS, _MOST_FEATURES = 32, 64
+_MOST_WINDOWS = {"cpu": (32, 64), "cuda": (256, 1024)}  # a pass: whole windows, and those of a shared trunk
 _OPERATIONS = (4e12, 4e14)  # of a brick, on a CPU and a GPU: what an interruption costs is less than a minute
 _EXACT_VOXELS, _SHARED_VOXELS, _SMALLEST_BRICK = 128, 256, 16
 
@@ -132,7 +132,7 @@ def choose(
         )
     if batch is None:
         batch = 1
-        while 2 * batch <= (_MOST_FEATURES if shared else _MOST_WINDOWS) and 2 * batch * window <= network:
+        while 2 * batch <= _MOST_WINDOWS.get(source.device.type, (32, 64))[shared] and 2 * batch * window <= network:
             batch *= 2
     brick = _SHARED_VOXELS if shared else _EXACT_VOXELS
     targets = first.grids.shape[1] if first.grids.ndim == 5 else 1
