@@ -17,6 +17,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,9 @@ def on_gpu(batch: int, results: Path) -> None:
         ("exact", small, lambda: by_camfast(small, model, "exact", batch)),
         ("MONAI + captum", small, lambda: by_peers(small, model, batch)),
     ):
+        if name.startswith("MONAI") and not (find_spec("monai") and find_spec("captum")):
+            print("MONAI or captum is not installed: no comparison")
+            continue
         run() if data is small else by_camfast(small, model, "shared", batch)
         torch.cuda.reset_peak_memory_stats()
         taken = seconds(run)

@@ -107,16 +107,21 @@ for part in tests large memcheck racecheck; do
 done
 
 step "roofline"
-limit=$(left 180 75)
+limit=$(left 180 120)
 timeout -k 5 "$limit" "$python" -m bench.roofline --results "$results" --limit $((limit > 45 ? limit - 25 : 20)) \
     2>"$logs/roofline.log"
 ended roofline $? "$logs/roofline.log" || tail -30 "$logs/roofline.log"
 
 step "beside peers, as far as they are installed"
-limit=$(left 75)
+limit=$(left 75 50)
 timeout -k 5 "$limit" "$python" -m bench.compare --gpu --results "$results/compare" \
     --limit $((limit > 35 ? limit - 20 : 15)) 2>"$logs/compare.log"
 ended compare $? "$logs/compare.log" || tail -30 "$logs/compare.log"
+
+step "a tomogram"
+limit=$(left 60)
+timeout -k 5 "$limit" "$python" -m bench.bench_scan --device cuda --results "$results/scan" 2>"$logs/scan.log"
+ended scan $? "$logs/scan.log" || tail -30 "$logs/scan.log"
 
 step "summary"
 printf '%s\n' "${summary[@]}"

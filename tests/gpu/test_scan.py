@@ -1,4 +1,4 @@
-"""Scans on the device of each runner: the CPU's map, twice the same bits, and within the memory that they were given."""
+"""Scans on the device of each runner: the CPU's map, twice the same bits."""
 
 import copy
 
