@@ -45,8 +45,10 @@ class Staging:
         InputError
             As `camfast.scan.output.check_output`.
         """
-        if self.path.exists() and self._known() is not None and not (self.done / self.path.name).exists():
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self.path.exists() and self.folder.is_dir() and not self._has_output():
+            with suppress(InputError), self._locked():  # where another process is at work it is its own
+                if not self._has_output():
+                    shutil.rmtree(self.folder, ignore_errors=True)
         check_output(self.path, overwrite=overwrite)
 
     @contextmanager
@@ -75,11 +77,11 @@ class Staging:
             belongs to another computation.
         """
         known = self._known()
-        same = resume and known is not None and known["identity"] == identity
+        same = resume and known is not None and known["identity"] == identity and self._has_output()
         for output in outputs:
             # side outputs that stand there may be those of an interruption in the very last moment
             check_output(output, overwrite=overwrite or (same and output != self.path))
-        if known is not None and resume and not same and not overwrite:
+        if known is not None and resume and known["identity"] != identity and not overwrite:
             raise InputError(
                 f"{self.folder} holds what is left of another scan ({_differences(known['identity'], identity)}); go "
                 "on with that one, or start anew with --overwrite (overwrite=True)"
@@ -93,7 +95,7 @@ class Staging:
             try:
                 yield known["choices"]
             finally:
-                if self.folder.exists() and not any(self.parts.iterdir()):
+                if not any(self.parts.glob("*")):
                     shutil.rmtree(self.folder, ignore_errors=True)
 
     def keep(self, identity: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
@@ -108,7 +110,9 @@ class Staging:
             if not new.exists():
                 continue  # moved before an interruption
             if output.is_dir():  # a folder cannot be replaced in one step
-                output.rename(self.folder / f"replaced.{output.name}")
+                old = self.folder / f"replaced.{output.name}"
+                shutil.rmtree(old, ignore_errors=True)  # there where this was interrupted
+                output.rename(old)
             new.replace(output)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -118,6 +122,10 @@ class Staging:
         except (OSError, ValueError):
             return None
         return found if {"identity", "choices"} <= found.keys() else None
+
+    def _has_output(self) -> bool:
+        """Whether the output grows here: it is made before anything is kept, and moved away at the very end."""
+        return (self.done / self.path.name).exists()
 
     def _cleared(self) -> None:
         for child in self.folder.iterdir():
@@ -134,21 +142,8 @@ class Staging:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep other processes out; a killed one leaves no lock behind, as the system gives it back."""
+        descriptor = self._lock()
         try:
-            self.folder.mkdir(exist_ok=True)
-            descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise InputError(
-                f"{self.path}: cannot write in the folder {self.path.parent} ({error.strerror}); write somewhere else"
-            ) from None
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                who = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
-                raise InputError(
-                    f"{self.path}: {who} is scanning into it; wait until it has finished, or choose another name"
-                ) from None
             with suppress(OSError):  # a full disk says so where something is computed
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
@@ -156,8 +151,42 @@ class Staging:
         finally:
             os.close(descriptor)
 
+    def _lock(self) -> int:
+        while True:
+            try:
+                self.folder.mkdir(exist_ok=True)
+                descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            except OSError as error:
+                raise InputError(
+                    f"{self.path}: cannot write in the folder {self.path.parent} ({error.strerror}); write somewhere "
+                    "else"
+                ) from None
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                who = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
+                os.close(descriptor)
+                raise InputError(
+                    f"{self.path}: {who} is scanning into it; wait until it has finished, or choose another name"
+                ) from None
+            except OSError:  # some file systems of clusters have no locks
+                return descriptor
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), (self.folder / "lock").stat()):
+                    return descriptor
+            os.close(descriptor)  # of a folder that was removed meanwhile, as it was finished
+
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    shown = [f"{name} was {before.get(name)!r:.60} and is {now.get(name)!r:.60}" for name in names[:3]]
+    then, new = dict(_flat(before)), dict(_flat(now))
+    names = [name for name in {**then, **new} if then.get(name) != new.get(name)]
+    shown = [f"{name} was {then.get(name)!r:.60} and is {new.get(name)!r:.60}" for name in names[:3]]
     return "; ".join(shown + [f"{len(names) - 3} more"] * (len(names) > 3))
+
+
+def _flat(values: Mapping[str, Any], of: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{of}{name}.")
+        else:
+            yield of + name, value

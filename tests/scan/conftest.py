@@ -1,25 +1,15 @@
 """A small 3-D network whose layer has cells of 4 voxels."""
 
 import pytest
-import torch
 from torch import nn
 
 import camfast
+from tests.scan.cases import small_network
 
 
 @pytest.fixture(scope="session")
 def network() -> nn.Module:
-    torch.manual_seed(3)
-    return nn.Sequential(
-        nn.Conv3d(1, 4, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool3d(2),
-        nn.Conv3d(4, 6, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool3d(2),
-        nn.Flatten(),
-        nn.Linear(6 * 3 * 2 * 2, 5),
-    ).eval()
+    return small_network()
 
 
 @pytest.fixture

@@ -124,6 +124,8 @@ class ZarrWriter:
             ome["omero"] = {"channels": [_shown(*one) for one in zip(self.names, statistics, strict=True)]}
         group = zarr.open_group(str(self.path), mode="r+")
         group.attrs.update({"ome": ome, "camfast": {**as_json(attributes or {}), "version": __version__}})
+        for left in self.path.rglob("*.partial"):  # Zarr's own, where a process was killed while it wrote
+            left.unlink()
 
     def _level(self, level: int) -> Any:
         return require("zarr", "scan", "writing OME-Zarr").open_array(str(self.path / str(level)), mode="r+")
