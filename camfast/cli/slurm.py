@@ -3,6 +3,7 @@
 import argparse
 import pprint
 import re
+import shlex
 from typing import Any
 
 from camfast._extras import require
@@ -10,11 +11,12 @@ from camfast.errors import InputError
 
 _TASKS = 2  # of a worker at a time: one is computed while another reads or writes
 _SCRIPT = '''\
-"""camfast scan on SLURM: run it where jobs may be submitted and the files are, and leave it until it is done{where}.
+"""camfast scan on SLURM: run it where jobs may be submitted and the files are{where}.
 
-An interrupted scan goes on where it was when this is run again.
+It has to run until the scan is done. An interrupted scan goes on where it was when this is run again.
 """
 
+import shlex
 import sys
 
 from dask_jobqueue import SLURMCluster
@@ -23,11 +25,11 @@ from camfast.cli import main
 
 JOBS = {jobs}
 WORKER = {worker}
-SCAN = {scan}
+SCAN = shlex.split({scan})
 
 if __name__ == "__main__":
     with SLURMCluster(**WORKER) as cluster:
-        cluster.scale(jobs=JOBS)
+        cluster.adapt(minimum_jobs=JOBS, maximum_jobs=JOBS)  # a job that ends is followed by another
         print(f"waiting for the first of {{JOBS}} jobs", file=sys.stderr)
         cluster.wait_for_workers(1)
         sys.exit(main([*SCAN, "--scheduler", cluster.scheduler_address]))
@@ -105,7 +107,9 @@ def script(options: argparse.Namespace) -> str:
         "job_extra_directives": ["--gres=gpu:1"] if options.gpus else [],
     }
     known = {name: value for name, value in worker.items() if value not in (None, [])}
-    where = ", with a GPU there as well" if options.gpus else ""
-    shown = {name: pprint.pformat(value, width=116, sort_dicts=False) for name, value in
-             (("worker", known), ("scan", words))}  # fmt: skip
-    return _SCRIPT.format(jobs=options.jobs, where=where, **shown)
+    return _SCRIPT.format(
+        jobs=options.jobs,
+        where=", on a node with a GPU as well" if options.gpus else "",
+        worker=pprint.pformat(known, width=100, sort_dicts=False),
+        scan=repr(shlex.join(words)),
+    )

@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,7 @@ _AHEAD = 4  # tasks that each worker has waiting
 _NEWS = 30.0  # seconds without any until it is looked whether there are workers
 _ANSWER = 10.0  # seconds in which a scheduler has to answer
 _TRIES = 3
+_NO_INTERRUPTS = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"  # Ctrl-C is the caller's to handle
 _PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT}  # how network file systems fail for a moment
 
 
@@ -123,14 +124,15 @@ class Cluster:
         waiting, running, tries = iter(items), dict[Any, Any](), Counter[Any]()
         try:
             while True:
-                room = _AHEAD * max(len(self.client.nthreads()), 1) - len(running)
+                room = _AHEAD * max(self._workers(), 1) - len(running)
                 for item in islice(waiting, max(room, 0)):
                     running[self.client.submit(*task(item), pure=False)] = item
                 if not running:
                     break
                 for future in self._finished(list(running)):
                     try:
-                        future.result()
+                        if future.status != "finished":
+                            future.result()
                     except OSError as error:
                         tries[future] += 1
                         if error.errno not in _PASSING or tries[future] == _TRIES:
@@ -142,7 +144,8 @@ class Cluster:
             raise _said(error) from error
         finally:
             if running:
-                self.client.cancel(list(running), force=True)
+                with suppress(OSError, CancelledError):  # the scheduler may be what is gone
+                    self.client.cancel(list(running), force=True)
         for folder in (child for child in self.folder.iterdir() if child.is_dir()):
             list(folder.iterdir())  # network file systems then notice what others wrote
 
@@ -153,17 +156,22 @@ class Cluster:
             with self.client.as_current():
                 return list(wait(running, timeout=_NEWS, return_when="FIRST_COMPLETED").done)
         except TimeoutError:
-            if not self.client.nthreads():
+            if not self._workers():
                 warnings.warn("no worker is connected to the scheduler; the scan waits for one", stacklevel=2)
             return []
+
+    def _workers(self) -> int:
+        try:
+            return len(self.client.nthreads())
+        except OSError as error:
+            raise CancelledError(str(error)) from error
 
 
 def _said(error: Exception) -> Exception:
     """What an error of the cluster itself means to a person; the error itself where a task raised it."""
-    distributed = require("distributed", "cluster", "computing on a cluster")
-    if isinstance(error, CancelledError | distributed.comm.CommClosedError):
+    if isinstance(error, CancelledError):
         return CamfastError(f"the scheduler went away or dropped the scan ({error}); what is finished is kept")
-    if isinstance(error, distributed.KilledWorker):
+    if isinstance(error, require("distributed", "cluster", "computing on a cluster").KilledWorker):
         return CamfastError(
             f"one task ended {error.allowed_failures + 1} workers, the last one {error.last_worker.address}, most "
             "likely for want of memory: give workers more, or the scan less (--max-memory, max_memory=), and look into "
@@ -236,6 +244,7 @@ def local(workers: int, device: str = "cpu") -> Iterator[Any]:
             "memory_limit": 1 / workers,
             "local_directory": folder,
             "silence_logs": logging.CRITICAL,
+            "preload": [_NO_INTERRUPTS],
         }
         each = [{"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {} for number in range(workers)]
         cluster = distributed.SpecCluster(

@@ -1,5 +1,12 @@
 """``camfast scan`` with processes beside it, and with a scheduler that does not answer."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import torch
 
 from camfast.scan import cluster
@@ -30,3 +37,38 @@ def test_one_or_the_other(refused, command):
     assert "--workers is 0" in refused(*command("--workers", 0))
     error = refused(*command("--workers", 2, "--scheduler", "tcp://127.0.0.1:1"))
     assert "give one of them" in error
+
+
+SLOW = """
+import time
+
+from torch import nn
+
+from camfast import models
+
+
+class Slow(nn.Module):
+    def forward(self, values):
+        time.sleep(0.5)
+        return values
+
+
+def network():
+    return nn.Sequential(Slow(), models.cnn2(classes=4, width=2, hidden=8, side=16))
+"""
+
+
+def test_ctrl_c_reaches_all_processes_and_is_said_once(command, tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    options = {"model": tmp_path / "slow.py:network", "layer": "1.maxpool2", "weights": None, "batch": 1}
+    program = [sys.executable, "-m", "camfast", *map(str, command("--quiet", "--workers", 2, **options))]
+    root = Path(__file__).resolve().parents[2]
+    started = subprocess.Popen(program, cwd=root, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(tmp_path.glob(".cam.mrc.partial/job.*[!n]")):  # what is sent to workers
+        assert started.poll() is None, started.stderr.read()
+        time.sleep(0.05)
+    time.sleep(1)
+    os.killpg(started.pid, signal.SIGINT)
+    assert started.communicate(timeout=60)[1] == "camfast: interrupted; no partial output was left\n"
+    assert started.returncode == 130
+    assert not list(tmp_path.glob("*cam*"))

@@ -63,7 +63,7 @@ def test_what_jobs_are_asked_for(camfast, command):
     names = run_of(printed)
     assert names["JOBS"] == 16
     assert names["SCAN"] == [str(word) for word in scan[1:]]
-    assert "with a GPU there as well" in printed
+    assert "on a node with a GPU as well" in printed
     own = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with SLURMCluster(**names["WORKER"], scheduler_options=own) as cluster:
         job = cluster.job_script()

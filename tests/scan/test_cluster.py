@@ -6,6 +6,8 @@ import threading
 import time
 from pathlib import Path
 
+import dask
+import distributed  # noqa: F401 - its settings have to be there before one is changed
 import psutil
 import pytest
 import torch
@@ -120,6 +122,32 @@ def test_a_task_that_ends_its_workers(two, tmp_path, monkeypatch):
     with pytest.raises(camfast.CamfastError, match=r"one task ended 1 workers, .* want of memory.* finished is kept"):
         written(tmp_path, "cam.mrc", density(SHAPE), with_layer(Slow(fatal=True)), client=two)
     two.wait_for_workers(2, timeout=20)
+
+
+def test_the_scheduler_goes_away(tmp_path, monkeypatch):
+    advance = Progress.windows
+
+    def closing(self, count):
+        advance(self, count)
+        if count:
+            client.cluster.sync(client.cluster.scheduler.close)
+
+    monkeypatch.setattr(Progress, "windows", closing)
+    says = "the scheduler went away .* what is finished is kept"
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        local(1) as client,
+        pytest.raises(camfast.CamfastError, match=says),
+    ):
+        scan(density(SHAPE), with_layer(Slow()), client=client, out=tmp_path / "cam.mrc", **OPTIONS)
+    assert list((tmp_path / ".cam.mrc.partial" / "parts").iterdir())
+
+
+def test_no_worker_is_left(two, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "_NEWS", 0.05)
+    monkeypatch.setattr(two, "nthreads", dict)
+    with pytest.warns(UserWarning, match="no worker is connected to the scheduler; the scan waits for one"):
+        scan(density((12, 9, 8)), with_layer(Slow(0.5)), client=two, out=tmp_path / "cam.mrc", **OPTIONS)
 
 
 @pytest.mark.parametrize("name", ["cam.mrc", "cam.zarr"])
