@@ -75,7 +75,7 @@ def _operations(source: Exact | Shared, plan: Planned, windows: int) -> int:
     with torch.no_grad():
         if isinstance(source, Exact):
             model = source.explainer.model
-            return windows * operations(lambda: model(noise))
+            return int(windows * operations(lambda: model(noise)))
         trunk = operations(lambda: source.trunk(noise))
         features = source.trunk(noise)
         head = operations(lambda: source.explainer.model(features))

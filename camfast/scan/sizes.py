@@ -19,6 +19,7 @@ DEFAULT_BYTES = 2 << 30
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _INSIDE = 3  # convolutions on a CPU hold their operands in a layout of their own, too
 _NETWORK, _BRICKS = 0.4, 0.25  # shares of the memory; the rest is for blocks of the map and their compression
+_LARGE_BLOCKS = 800 << 20  # a block of 256³ takes some 350 MB until it is compressed and written
 _LEAST = 96 << 20
 _MOST_WINDOWS = {"cpu": (32, 64), "cuda": (256, 1024)}  # a pass: whole windows, and those of a shared trunk
 _OPERATIONS = (4e12, 4e14)  # of a brick, on a CPU and a GPU: what an interruption costs is less than a minute
@@ -37,11 +38,14 @@ class Sizes:
         Voxels that a brick advances by.
     tile
         Cells of a tile of the shared trunk at most, with what is around it; 0 for the trunk ``exact``.
+    block
+        Edge of a block of the map that is written at once, in voxels.
     """
 
     batch: int
     brick: int
     tile: int = 0
+    block: int = 256
 
 
 def bytes_of(amount: int | str | None) -> int | None:
@@ -141,7 +145,7 @@ def choose(
         brick_bytes(lattice, brick, features, targets) > bricks or _windows_of(lattice, brick) > most
     ):
         brick //= 2
-    return Sizes(batch, brick, tile)
+    return Sizes(batch, brick, tile, 256 if memory >= _LARGE_BLOCKS else 128)
 
 
 def _window_operations(source: Exact | Shared, lattice: Lattice) -> int:

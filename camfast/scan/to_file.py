@@ -52,7 +52,7 @@ def to_file(asked: Asked, path: Path, client: Any, *, resume: bool, progress: bo
         choices.setdefault("threads", torch.get_num_threads())
         with threads(choices["threads"]), _runner(client, staging.folder) as runner:
             ready = prepared(plan, choices)
-            writer = _writer(staging.done / path.name, plan)
+            writer = _writer(staging.done / path.name, plan, ready.sizes.block)
             if fresh:
                 writer.create()
                 staging.keep(same, choices)
@@ -83,12 +83,13 @@ def _runner(client: Any, folder: Path) -> AbstractContextManager[Runner]:
     return Cluster(client, folder)
 
 
-def _writer(path: Path, plan: Planned) -> Writer:
+def _writer(path: Path, plan: Planned, side: int) -> Writer:
     asked = plan.asked
     if output_format(path) == "mrc":
-        return MrcWriter(path, plan.source, asked.dtype)
+        return MrcWriter(path, plan.source, asked.dtype, side)
     names = None if plan.targets is None else class_names(asked.target, plan.targets, asked.labels)
-    return ZarrWriter(path, plan.source, asked.dtype, names if names or plan.targets is None else plan.targets)
+    channels = names if names or plan.targets is None else plan.targets
+    return ZarrWriter(path, plan.source, asked.dtype, channels, side)
 
 
 def _job(plan: Planned, ready: Prepared, writer: Writer, staging: Staging, threads: int) -> Job:

@@ -1,5 +1,6 @@
 """Writing MRC (.mrc, .map, .rec): the header first, then the values block by block, in any order."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,12 +16,12 @@ from camfast.scan.bricks import Slices, blocks_of
 from camfast.scan.formats.statistics import Statistics
 from camfast.scan.formats.writer import Step
 from camfast.scan.plan import Shape
-from camfast.scan.volumes import Triple, Volume
+from camfast.scan.volumes import Volume
 
 _LABELS, _LABEL_WIDTH = 10, 80
 MODES = {"float32": 2, "float16": 12, "int16": 1}
 _HEADER_BYTES = 1024
-_SLAB, _VOXELS = 64, 1 << 24
+_SLAB, _SIDE = 64, 256
 
 
 class MrcWriter:
@@ -36,9 +37,12 @@ class MrcWriter:
         The volume whose shape, voxel size and position are kept.
     dtype
         ``"float32"`` (mode 2) or ``"float16"`` (mode 12).
+    side
+        Edge of a cube with as many voxels as are written at once.
     """
 
-    def __init__(self, path: Path, like: Volume, dtype: str = "float32") -> None:
+    def __init__(self, path: Path, like: Volume, dtype: str = "float32", side: int = _SIDE) -> None:
+        self.side = side
         self.path, self.like, self.dtype = path, like, np.dtype(dtype).newbyteorder("<")
         self.shape, self.channels = like.shape, None
 
@@ -47,16 +51,21 @@ class MrcWriter:
         """Shape of the pieces that are written at once: whole rows, which lie together in the file."""
         depth, height, width = self.shape
         depth = min(depth, _SLAB)
-        return depth, min(height, max(1, _VOXELS // (depth * width))), width
+        return depth, min(height, max(1, self.side**3 // (depth * width))), width
 
     def create(self) -> None:
         """Make the file with its header and room for the values, none of them written."""
-        mrcfile = require("mrcfile", "scan", "writing MRC files")
-        with mrcfile.new_mmap(self.path, self.shape, MODES[self.dtype.name], overwrite=True) as file:
-            file.set_volume()
-            file.voxel_size = _reversed(self.like.voxel_angstrom or (0.0, 0.0, 0.0))
-            file.nstart = self.like.start[::-1]
-            file.header.origin = np.array(_reversed(self.like.origin), dtype=file.header.origin.dtype)
+        header = _empty_header()
+        header["mode"] = MODES[self.dtype.name]
+        for axis, length, first in zip("xyz", self.shape[::-1], self.like.start[::-1], strict=True):
+            header[f"n{axis}"] = header[f"m{axis}"] = length
+            header[f"n{axis}start"] = first
+        size = self.like.voxel_angstrom or (0.0, 0.0, 0.0)
+        header["cella"] = tuple(n * s for n, s in zip(self.shape[::-1], size[::-1], strict=True))
+        header["origin"] = self.like.origin[::-1]
+        with self.path.open("wb", buffering=0) as file:
+            _write_at(file.fileno(), header, 0)
+            file.truncate(_HEADER_BYTES + math.prod(self.shape) * self.dtype.itemsize)
 
     def write(self, voxels: Slices, values: NDArray[Any], channel: int | None = None) -> Statistics:  # noqa: ARG002 - an MRC file has no channels
         """Write one block, and return what its values are like as they are stored."""
@@ -83,18 +92,29 @@ class MrcWriter:
 
     def finish(self, statistics: Sequence[Statistics], attributes: Mapping[str, Any] | None = None) -> None:
         """Put the statistics of the whole volume into the header, and what has room of how it came about."""
-        mrcfile = require("mrcfile", "scan", "writing MRC files")
         (found,) = statistics
         about = as_json(attributes or {})
         kept = {name: value for name, value in about.items() if name != "camfast"}  # the first line has it
         lines = [f"camfast {__version__}", *as_lines(kept, _LABELS - 1, _LABEL_WIDTH)]
-        with mrcfile.mmap(self.path, "r+") as file:
-            file.header.dmin, file.header.dmax = found.low, found.high
-            file.header.dmean, file.header.rms = found.mean, found.deviation
-            for index in range(_LABELS):
-                line = lines[index].encode("ascii", "replace")[:_LABEL_WIDTH] if index < len(lines) else b""
-                file.header.label[index] = line
-            file.header.nlabl = len(lines)
+        with self.path.open("r+b", buffering=0) as file:
+            header = np.frombuffer(bytearray(file.read(_HEADER_BYTES)), _empty_header().dtype)[0]
+            header["dmin"], header["dmax"] = found.low, found.high
+            header["dmean"], header["rms"] = found.mean, found.deviation
+            header["label"][: len(lines)] = [line.encode("ascii", "replace")[:_LABEL_WIDTH] for line in lines]
+            header["nlabl"] = len(lines)
+            _write_at(file.fileno(), header, 0)
+            os.fsync(file.fileno())
+
+
+def _empty_header() -> NDArray[Any]:
+    """What all files have in common: little-endian, axes in the order x, y, z, a volume of unknown statistics."""
+    dtypes = require("mrcfile.dtypes", "scan", "writing MRC files")
+    header: NDArray[Any] = np.zeros((), dtypes.HEADER_DTYPE.newbyteorder("<"))
+    header["map"], header["machst"], header["nversion"] = b"MAP ", (0x44, 0x44, 0, 0), 20141
+    header["mapc"], header["mapr"], header["maps"] = 1, 2, 3
+    header["cellb"], header["ispg"] = (90.0, 90.0, 90.0), 1
+    header["dmin"], header["dmax"], header["dmean"], header["rms"] = 0, -1, -2, -1
+    return header
 
 
 def write_mrc(
@@ -108,12 +128,7 @@ def write_mrc(
 
 
 def _write_at(descriptor: int, values: NDArray[Any], offset: int) -> None:
-    view = memoryview(values.data).cast("B")
+    view = memoryview(values.reshape(-1).view(np.uint8))
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written
-
-
-def _reversed(triple: Triple) -> Triple:
-    z, y, x = triple
-    return x, y, z

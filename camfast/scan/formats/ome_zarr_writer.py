@@ -39,11 +39,19 @@ class ZarrWriter:
         ``"float32"`` or ``"float16"``, or a type of integers for labels.
     channels
         None for one volume with the axes (z, y, x); a number, or names to be shown, for the axes (c, z, y, x).
+    side
+        Edge of a shard, 128 or 256: less where there is little memory, as a shard is written at once.
     """
 
     def __init__(
-        self, path: Path, like: Volume, dtype: str = "float32", channels: int | Sequence[str] | None = None
+        self,
+        path: Path,
+        like: Volume,
+        dtype: str = "float32",
+        channels: int | Sequence[str] | None = None,
+        side: int = SHARD,
     ) -> None:
+        self.side = side
         self.path, self.like, self.dtype = path, like, np.dtype(dtype)
         self.shape = like.shape
         self.names = [] if channels is None or isinstance(channels, int) else list(channels)
@@ -52,7 +60,7 @@ class ZarrWriter:
     @property
     def block(self) -> Shape:
         """Shape of the pieces that are written at once: a shard."""
-        return _shard(self.shape)
+        return self._shard(self.shape)
 
     @property
     def levels(self) -> list[Shape]:
@@ -72,7 +80,7 @@ class ZarrWriter:
         group = zarr.open_group(str(self.path), mode="w", zarr_format=3)
         leading = () if self.channels is None else (1,)
         for level, shape in enumerate(self.levels):
-            chunk, shard = [min(CHUNK, n) for n in shape], _shard(shape)
+            chunk, shard = [min(CHUNK, n) for n in shape], self._shard(shape)
             group.create_array(
                 name=str(level),
                 shape=(*(() if self.channels is None else (self.channels,)), *shape),
@@ -92,7 +100,7 @@ class ZarrWriter:
         """What `coarsen` has to be called for, level by level, as each is made of the one below."""
         channels = [None] if self.channels is None else list(range(self.channels))
         return [
-            [(level, channel, block) for channel, block in itertools.product(channels, blocks_of(shape, _shard(shape)))]
+            [(level, *one) for one in itertools.product(channels, blocks_of(shape, self._shard(shape)))]
             for level, shape in enumerate(self.levels)
             if level
         ]
@@ -124,8 +132,11 @@ class ZarrWriter:
             ome["omero"] = {"channels": [_shown(*one) for one in zip(self.names, statistics, strict=True)]}
         group = zarr.open_group(str(self.path), mode="r+")
         group.attrs.update({"ome": ome, "camfast": {**as_json(attributes or {}), "version": __version__}})
-        for left in self.path.rglob("*.partial"):  # Zarr's own, where a process was killed while it wrote
-            left.unlink()
+
+    def _shard(self, shape: Sequence[int]) -> Shape:
+        """Whole chunks, as many as an axis needs."""
+        z, y, x = (n if n <= CHUNK else self.side for n in shape)
+        return z, y, x
 
     def _level(self, level: int) -> Any:
         return require("zarr", "scan", "writing OME-Zarr").open_array(str(self.path / str(level)), mode="r+")
@@ -158,12 +169,6 @@ def write_ome_zarr(
         for step in level:
             writer.coarsen(*step)
     writer.finish(found, attributes)
-
-
-def _shard(shape: Sequence[int]) -> Shape:
-    """Whole chunks, as many as an axis needs and two at most."""
-    z, y, x = (n if n <= CHUNK else SHARD for n in shape)
-    return z, y, x
 
 
 def _shown(name: str, values: Statistics) -> dict[str, Any]:
