@@ -58,7 +58,8 @@ WITHIN_OPS = (
 )
 OPTIONAL = {
     "triton", "matplotlib", "zarr", "scipy", "PIL", "skimage", "mrcfile", "tifffile", "nibabel", "ome_zarr_models",
-    "jinja2", "lmfit", "dask", "napari", "npe2", "dask_jobqueue", "distributed", "onnx", "onnxscript", "onnxruntime", "gemmi",
+    "jinja2", "lmfit", "dask", "dask_jobqueue", "distributed", "onnx", "onnxscript", "onnxruntime", "gemmi",
+    "napari", "npe2",
 }  # fmt: skip
 LONGEST = 300
 PUBLIC = [
