@@ -62,7 +62,10 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         path = self._file("seen")
         path.touch()
-        answers = self.client.run(worker.ready, path, versions(), on_error="return")
+        try:
+            answers = self.client.run(worker.ready, path, versions(), on_error="return")
+        finally:
+            path.unlink(missing_ok=True)
         for address, answer in answers.items():
             if isinstance(answer, InputError):
                 raise answer

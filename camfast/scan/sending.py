@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
@@ -19,6 +20,10 @@ from camfast._version import __version__
 from camfast.errors import InputError
 from camfast.scan.parts import write_whole
 
+_SETTINGS = (  # of torch.backends; what older names set shows here, too
+    "cuda.matmul.fp32_precision", "cudnn.conv.fp32_precision", "mkldnn.matmul.fp32_precision",
+    "mkldnn.conv.fp32_precision", "cudnn.deterministic", "cudnn.benchmark",
+)  # fmt: skip
 _PATIENCE = 20.0  # seconds until a network file system shows what another machine wrote
 
 
@@ -67,7 +72,7 @@ def send(job: Any, path: Path) -> str:
     """Write a job into a file, and return its checksum.
 
     Paths in it become absolute, and tensors on a GPU go to the first one of whoever takes it up. Code that is in no
-    installed package, such as a network's, goes with it.
+    installed package, such as a network's, goes with it, and so do torch's settings that results depend on.
 
     Raises
     ------
@@ -77,7 +82,7 @@ def send(job: Any, path: Path) -> str:
     content = io.BytesIO()
     with _pickler() as module:
         try:
-            torch.save(job, content, pickle_module=module, pickle_protocol=pickle.HIGHEST_PROTOCOL)
+            torch.save((_settings(), job), content, pickle_module=module, pickle_protocol=pickle.HIGHEST_PROTOCOL)
         except (pickle.PicklingError, TypeError, AttributeError) as error:
             raise InputError(
                 f"the network, its explainer or the volume cannot be sent to other processes ({error}); take out what "
@@ -88,7 +93,7 @@ def send(job: Any, path: Path) -> str:
 
 
 def receive(path: Path, checksum: str) -> Any:
-    """Read a job that was sent.
+    """Read a job that was sent, and set torch as it was there.
 
     Raises
     ------
@@ -98,7 +103,26 @@ def receive(path: Path, checksum: str) -> Any:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != checksum:  # unpickling runs what is in a file
         raise InputError(f"{path}: is not what was sent; scan again")
-    return torch.load(io.BytesIO(content), map_location=_placed, weights_only=False)
+    settings, job = torch.load(io.BytesIO(content), map_location=_placed, weights_only=False)
+    torch.use_deterministic_algorithms(settings["deterministic"], warn_only=settings["warn_only"])
+    for name in _SETTINGS:
+        owner, attribute = _owner(name)
+        if getattr(owner, attribute) != settings[name]:
+            setattr(owner, attribute, settings[name])
+    return job
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
+        **{name: getattr(*_owner(name)) for name in _SETTINGS},
+    }
+
+
+def _owner(name: str) -> tuple[Any, str]:
+    path, _, attribute = name.rpartition(".")
+    return attrgetter(path)(torch.backends), attribute
 
 
 def _placed(storage: Any, location: str) -> Any:

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import dask
@@ -15,7 +16,7 @@ from torch import nn
 
 import camfast
 from camfast import models
-from camfast.scan import Volume, cluster, sizes, worker, write_volumes
+from camfast.scan import Volume, cluster, preparing, worker, write_volumes
 from camfast.scan.cluster import Cluster, connect, local
 from camfast.scan.formats import mrc_writer, ome_zarr_writer
 from camfast.scan.progress import Progress
@@ -37,12 +38,12 @@ def two():
 
 @pytest.fixture(autouse=True)
 def _many_pieces(monkeypatch):
-    monkeypatch.setattr(sizes, "_EXACT_VOXELS", 16)
-    monkeypatch.setattr(sizes, "_SHARED_VOXELS", 16)
+    """Bricks and blocks of 16 voxels; workers have to go by what they are sent."""
+    choose = preparing.choose
+    monkeypatch.setattr(preparing, "choose", lambda *given: replace(choose(*given), brick=16, block=16))
     monkeypatch.setattr(mrc_writer, "_SLAB", 8)
-    monkeypatch.setattr(mrc_writer, "_VOXELS", 8 * 16 * SHAPE[2])
-    for name, value in (("CHUNK", 8), ("SHARD", 16), ("_SMALLEST", 16)):
-        monkeypatch.setattr(ome_zarr_writer, name, value)
+    monkeypatch.setattr(ome_zarr_writer, "CHUNK", 8)
+    monkeypatch.setattr(ome_zarr_writer, "_SMALLEST", 16)
 
 
 def with_layer(layer):
@@ -72,11 +73,17 @@ def test_equal_bytes(two, explainer, tmp_path, name, options):
     assert written(tmp_path / "there", name, volume, explainer, client=two, **options) == expected
 
 
-def test_one_worker_and_two_threads(explainer, tmp_path):
-    with threads(2):
-        expected = written(tmp_path / "here", "cam.mrc", density(SHAPE), explainer)
-        with local(1) as client, threads(2):
-            assert written(tmp_path / "there", "cam.mrc", density(SHAPE), explainer, client=client) == expected
+def test_bits_are_those_of_the_callers_threads(tmp_path):
+    torch.manual_seed(0)
+    explainer = camfast.Explainer(models.cnn2(classes=4).eval(), "maxpool2", "respond")
+    changes = {"window": 40, "stride": 8, "batch": 8, "trunk": "shared"}
+    volume = density((48, 48, 48))
+    with local(1) as client:
+        for count in (1, 2):  # their bits differ where convolutions share out their sums
+            with threads(count):
+                here = written(tmp_path / f"{count}", "cam.mrc", volume, explainer, **changes)
+                there = written(tmp_path / f"{count} there", "cam.mrc", volume, explainer, client=client, **changes)
+            assert here == there
 
 
 def test_paths_are_those_of_whoever_asks(two, explainer, tmp_path, monkeypatch):
@@ -147,7 +154,7 @@ def test_no_worker_is_left(two, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "_NEWS", 0.05)
     monkeypatch.setattr(two, "nthreads", dict)
     with pytest.warns(UserWarning, match="no worker is connected to the scheduler; the scan waits for one"):
-        scan(density((12, 9, 8)), with_layer(Slow(0.5)), client=two, out=tmp_path / "cam.mrc", **OPTIONS)
+        scan(density((12, 9, 8)), with_layer(Slow(0.3)), client=two, out=tmp_path / "cam.mrc", **OPTIONS)
 
 
 @pytest.mark.parametrize("name", ["cam.mrc", "cam.zarr"])
@@ -216,6 +223,19 @@ def test_what_was_sent_is_what_is_received(tmp_path):
     (tmp_path / "job").write_bytes(b"something else")
     with pytest.raises(camfast.InputError, match="is not what was sent"):
         receive(tmp_path / "job", checksum)
+
+
+def test_settings_of_torch_go_with_a_job(tmp_path, monkeypatch):
+    matmul, cudnn = torch.backends.mkldnn.matmul, torch.backends.cudnn
+    before = matmul.fp32_precision, cudnn.deterministic
+    matmul.fp32_precision, cudnn.deterministic = "bf16", True
+    checksum = send(None, tmp_path / "job")
+    matmul.fp32_precision, cudnn.deterministic = before
+    receive(tmp_path / "job", checksum)
+    found = matmul.fp32_precision, cudnn.deterministic
+    matmul.fp32_precision, cudnn.deterministic = before
+    assert found == ("bf16", True)
+    assert before == ("none", False)
 
 
 def test_nothing_is_written_when_the_scan_has_ended(tmp_path):
