@@ -77,7 +77,7 @@ def test_bits_are_those_of_the_callers_threads(tmp_path):
     torch.manual_seed(0)
     explainer = camfast.Explainer(models.cnn2(classes=4).eval(), "maxpool2", "respond")
     changes = {"window": 40, "stride": 8, "batch": 8, "trunk": "shared"}
-    volume = density((48, 48, 48))
+    volume = density((40, 48, 48))
     with local(1) as client:
         for count in (1, 2):  # their bits differ where convolutions share out their sums
             with threads(count):
