@@ -132,8 +132,7 @@ def _is_of_first(output: Output, picked: Picked) -> bool:
 
 def _diameter(output: Output) -> float:
     """Diameter of a pick's sphere in voxels: half a window's shortest edge, about that of what fits it."""
-    window = output.about.get("window")
-    return float(min(window)) / 2 if isinstance(window, list | tuple) and window else max(output.shape) / 20
+    return min(output.window) / 2 if output.window else max(output.shape) / 20
 
 
 def _density_layer(volume: Volume, voxel_angstrom: Triple | None = None, opacity: float = 1.0) -> LayerData:

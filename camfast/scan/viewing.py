@@ -78,6 +78,12 @@ class Output:
         """Whether the levels have an axis of maps."""
         return len(self.levels[0].shape) == 4
 
+    @property
+    def window(self) -> tuple[int, ...]:
+        """Edges (z, y, x) of the windows in voxels; none where they aren't known."""
+        found = self.about.get("window")
+        return tuple(int(length) for length in found) if isinstance(found, list | tuple) else ()
+
     def sample(self, index: int = 0) -> NDArray[Any]:
         """Values of one map that say how it is to be shown: of the coarsest level, or of sections far apart."""
         coarsest = self.levels[-1]
