@@ -1,15 +1,13 @@
 """``camfast scan``: class activation maps of whole tomograms."""
 
 import argparse
-import re
 import sys
 import time
 from contextlib import ExitStack, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camfast.cli import network
+from camfast.cli import network, scan_files
 from camfast.errors import CamfastError, InputError
 
 if TYPE_CHECKING:
@@ -82,13 +80,13 @@ def run(options: argparse.Namespace) -> None:
     from camfast.scan.lists import list_tomograms
 
     tomograms = list_tomograms(options.tomograms)
-    outputs = output_names(options.out, tomograms)
+    outputs = scan_files.output_names(options.out, tomograms)
     done = [path for path in outputs if options.resume and not options.overwrite and path.exists()]
-    _check_outputs(tomograms, outputs, done, options)
+    scan_files.check_outputs(tomograms, outputs, done, options)
     loaded, layer = network.load_network(options)
     model_apix = loaded.voxel_angstrom if options.model_apix is None else options.model_apix
     left = [pair for pair in zip(tomograms, outputs, strict=True) if pair[1] not in done]
-    volumes = [_volume(tomogram, options.apix, model_apix) for tomogram, _ in left]
+    volumes = [scan_files.volume_of(tomogram, options.apix, model_apix) for tomogram, _ in left]
     results: list[dict[str, Any]] = []
     target: Any = options.target
     lines = [f"{path}: exists already, left as it is" for path in done]
@@ -147,21 +145,6 @@ def _asked(
         labels=labels,
         about=about,
     )
-
-
-def _check_outputs(
-    tomograms: "list[Tomogram]", outputs: list[Path], done: list[Path], options: argparse.Namespace
-) -> None:
-    from camfast.scan.files import output_format
-    from camfast.scan.output import check_output
-
-    inputs = {tomogram.path.resolve() for tomogram in tomograms}
-    for path in outputs:
-        output_format(path)
-        if path.resolve() in inputs:
-            raise InputError(f"-o {path}: is a tomogram that is scanned; write the result under another name")
-        if path not in done:
-            check_output(path, overwrite=options.overwrite)
 
 
 def _all_scanned(asked: "list[Asked]", outputs: list[Path], options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -259,38 +242,6 @@ def _duration(seconds: float) -> str:
         if seconds >= 1.5 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s"
-
-
-def output_names(pattern: str, tomograms: "list[Tomogram]") -> list[Path]:
-    """Give each tomogram its output, ``{name}`` standing for the tomogram's name without ending.
-
-    Raises
-    ------
-    InputError
-        If several tomograms would be written under one name, or something else than ``{name}`` is in braces.
-    """
-    if unknown := re.search(r"\{[^{}]*\}", pattern.replace("{name}", "")):
-        raise InputError(f"-o {pattern}: {unknown[0]} stands for nothing; only {{name}}, the tomogram's name, does")
-    outputs = [Path(pattern.replace("{name}", tomogram.name)) for tomogram in tomograms]
-    if len(set(outputs)) < len(outputs):
-        wrong = "two tomograms have the same name" if "{name}" in pattern else "there are several tomograms"
-        raise InputError(f"-o {pattern}: {wrong}, and each needs its own output; write -o 'FOLDER/{{name}}.zarr'")
-    return outputs
-
-
-def _volume(tomogram: "Tomogram", apix: float | None, model_apix: float | None) -> "Volume":
-    from camfast.scan import read_volume
-    from camfast.scan.volumes import check_voxel_size
-
-    for flag, value in (("--apix", apix), ("--model-apix", model_apix)):
-        if value is not None and not 0 < value < float("inf"):
-            raise InputError(f"{flag} is {value:g}, expected a voxel size in ångström")
-    volume = read_volume(tomogram.path)
-    size = tomogram.voxel_angstrom if apix is None else apix
-    if size is not None:
-        volume = replace(volume, voxel_angstrom=(size, size, size))
-    check_voxel_size(volume, model_apix)
-    return volume
 
 
 def _batch(text: str) -> int | str:
