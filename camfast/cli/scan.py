@@ -12,7 +12,6 @@ from camfast.errors import CamfastError, InputError
 
 if TYPE_CHECKING:
     from camfast.scan import Volume
-    from camfast.scan.lists import Tomogram
     from camfast.scan.preparing import Asked
 
 ALSO = ("scores", "labels", "picks", "report")
