@@ -22,6 +22,8 @@ _HOT = (
     "}\n"
 )
 _METRES_PER_ANGSTROM = 1e-10
+_PANEL = 400
+"""Pixels of a panel that the longest axis fills at first."""
 
 
 def neuroglancer_state(
@@ -46,8 +48,10 @@ def neuroglancer_state(
         Fit for JSON. Of several maps the first is shown; of picks the first 500 of each class.
     """
     size = output.voxel_angstrom
+    # x first: the panel at the upper left looks along the last of them
     dimensions = {
-        axis: [1, ""] if size is None else [size[place] * _METRES_PER_ANGSTROM, "m"] for place, axis in enumerate("zyx")
+        axis: [1, ""] if size is None else [size[place] * _METRES_PER_ANGSTROM, "m"]
+        for place, axis in ((2, "x"), (1, "y"), (0, "z"))
     }
     first = [0.0] * 3 if size is None else [t / s for t, s in zip(output.translation, size, strict=True)]
     layers = []
@@ -63,7 +67,7 @@ def neuroglancer_state(
     if size is not None:
         for picked in output.picks():
             places = picked.position[:MOST_POINTS] / size + first
-            points = [{"type": "point", "id": str(n), "point": place.tolist()} for n, place in enumerate(places)]
+            points = [{"type": "point", "id": str(n), "point": place[::-1].tolist()} for n, place in enumerate(places)]
             layers.append(
                 {
                     "type": "annotation",
@@ -76,7 +80,9 @@ def neuroglancer_state(
             )
     return {
         "dimensions": dimensions,
-        "position": [length / 2 + start for length, start in zip(output.shape, first, strict=True)],
+        "position": [length / 2 + start for length, start in zip(output.shape, first, strict=True)][::-1],
+        "crossSectionScale": max(output.shape) / _PANEL,
+        "projectionScale": 2 * max(output.shape),
         "layers": layers,
         "layout": "4panel",
     }

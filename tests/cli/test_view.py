@@ -133,6 +133,7 @@ def test_neuroglancer_state(camfast, several, tomogram, folder):
     assert {axis: scale for axis, (scale, _) in state["dimensions"].items()} == pytest.approx(
         dict.fromkeys("zyx", 1e-9)
     )
+    assert (list(state["dimensions"]), state["position"]) == (["x", "y", "z"], [14, 12, 10])
     grey, ball, ring = state["layers"]
     assert [layer["name"] for layer in state["layers"]] == ["tomo.mrc", "map: ball", "map: ring"]
     assert ring["source"] == "http://127.0.0.1:8642/map.zarr/|zarr:"
@@ -156,7 +157,7 @@ def test_neuroglancer_state_has_picks(camfast, command, folder, tmp_path):
     (layer,) = [layer for layer in state["layers"] if layer["type"] == "annotation"]
     np.testing.assert_allclose(
         [one["point"] for one in layer["annotations"]],
-        [[point["location"][axis] / 10 for axis in "zyx"] for point in points],
+        [[point["location"][axis] / 10 for axis in "xyz"] for point in points],
         atol=1e-4,
     )
     assert state["layers"][1]["source"].startswith("http://127.0.0.1:9000/")
