@@ -128,7 +128,7 @@ def write_mrc(
 
 
 def _write_at(descriptor: int, values: NDArray[Any], offset: int) -> None:
-    view = memoryview(values.reshape(-1).view(np.uint8))
+    view = memoryview(values.reshape(-1).view(np.uint8).data)
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written
