@@ -115,3 +115,15 @@ def test_density_and_map_are_seen(demo):
         assert 0.001 < coloured.mean() < 0.2
     finally:
         viewer.close()
+
+
+def test_the_command_opens_a_viewer(demo, monkeypatch):
+    opened = []
+    monkeypatch.setattr(napari, "run", lambda: opened.extend(napari.current_viewer().layers))
+    try:
+        assert cli.main(["view", str(demo), "--napari", "--quiet"]) == 0
+        assert [layer.name for layer in opened] == ["tomogram.mrc", "barrels.zarr: barrel", "picks: barrel"]
+        place = np.array(napari.current_viewer().dims.point)
+        assert np.abs(opened[2].data * 10 - place).max(1).min() <= 5  # at a pick
+    finally:
+        napari.Viewer.close_all()
