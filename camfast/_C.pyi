@@ -253,6 +253,39 @@ def running_max(
     may be the inputs.
     """
 
+def window_sum(
+    dtype: int,
+    blend: int,
+    n: int,
+    t: int,
+    axes: int,
+    g0: int,
+    g1: int,
+    g2: int,
+    d0: int,
+    d1: int,
+    d2: int,
+    total: int,
+    total_st: int,
+    maps: int,
+    maps_sn: int,
+    maps_st: int,
+    origins: int,
+    origins_dtype: int,
+    origins_sn: int,
+    origins_sa: int,
+    taper: int,
+    out: int,
+    out_st: int,
+    threads: int,
+) -> None:
+    """Write the grid ``total`` (T, g0, g1, g2) float64, with the maps (N, T, d0 * d1 * d2) of windows added, to ``out``.
+
+    ``blend``: 0 adds ``taper`` (d0, d1, d2) float64 times the map, 1 keeps the larger. ``origins``: address of (N, axes),
+    a window's first cell along the last ``axes`` axes; ``origins_dtype`` 6 int32, 7 int64. Maps have adjacent cells,
+    grids and taper are contiguous, leading sizes are 1 for fewer axes. ``out`` may be ``total``.
+    """
+
 def row_sum(dtype: int, j: int, i: int, matrix: int, matrix_sj: int, factors: int, out: int, threads: int) -> None:
     """Write the sum of the rows of a matrix (J, I) by factors (J,) to ``out`` (I,); rows of factor 0 are not read."""
 

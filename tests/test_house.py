@@ -53,6 +53,7 @@ WITHIN_OPS = (
         "gaussian_upsample",
         "overlay",
         "running_max",
+        "window_sum",
     },
     {"fused_cam"},
 )

@@ -14,6 +14,7 @@ from camfast.ops.overlay import overlay
 from camfast.ops.product_sum import product_sum
 from camfast.ops.running_max import running_max
 from camfast.ops.weighted_sum import weighted_sum
+from camfast.ops.window_sum import window_sum
 
 __all__ = [
     "FusedCam",
@@ -29,4 +30,5 @@ __all__ = [
     "product_sum",
     "running_max",
     "weighted_sum",
+    "window_sum",
 ]

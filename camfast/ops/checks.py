@@ -185,6 +185,11 @@ def check_out(
             raise ValueError(f"{name} shares memory with an input, which it would overwrite while it is read")
 
 
+def same_elements(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors are the same elements in the same order, as an output that is updated in place."""
+    return first.data_ptr() == second.data_ptr() and first.stride() == second.stride()
+
+
 def _contiguous_behind(out: Tensor, lead: int) -> bool:
     if out.is_contiguous():
         return True

@@ -21,6 +21,7 @@ OPS = (
     "gaussian_upsample",
     "overlay",
     "running_max",
+    "window_sum",
 )
 BACKENDS = ("cpu", "cuda", "triton", "torch")
 
@@ -56,7 +57,7 @@ def backends(op: str, device: str | torch.device = "cpu") -> dict[str, str]:
         raise ValueError(f"op must be one of {', '.join(OPS)}, found {op!r}")
     device = torch.device(device)
     names = ("cpu", *preference.gpu_backends(op, device), "torch")
-    return {name: _failure(name, device.type) or "ok" for name in names}
+    return {name: _failure(op, name, device.type) or "ok" for name in names}
 
 
 def choose(op: str, device: torch.device, backend: str | None) -> ModuleType:
@@ -100,17 +101,20 @@ def _module(backend: str) -> ModuleType:
     return native if backend == "cpu" else importlib.import_module(f"camfast.ops.{backend}")
 
 
-def _failure(backend: str, kind: str) -> str | None:
-    """Why a backend can't run on a kind of device, or None where it can."""
+def _failure(op: str, backend: str, kind: str) -> str | None:
+    """Why a backend can't run an op on a kind of device, or None where it can."""
     if backend == "torch":
         return None
     home = "cpu" if backend == "cpu" else "cuda"
     if kind != home:
         return f"runs on {home.upper()} tensors, not on {kind}"
     try:
-        failure: str | None = _module(backend).load_failure()
+        module = _module(backend)
     except ImportError as error:
         return f"camfast.ops.{backend} does not load ({error})"
+    if not hasattr(module, op):
+        return "has no kernel for this op"
+    failure: str | None = module.load_failure()
     return failure
 
 

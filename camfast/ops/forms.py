@@ -10,12 +10,15 @@ from torch import Tensor
 Rectify = Literal["none", "gradients", "product"]
 Gain = Literal["spray", "average", "mass"]
 Upsample = Literal["linear", "gaussian"]
+Blend = Literal["mean", "max"]
 
 RECTIFY: tuple[Rectify, ...] = ("none", "gradients", "product")
 GAINS: tuple[Gain, ...] = ("spray", "average", "mass")
 UPSAMPLES: tuple[Upsample, ...] = ("linear", "gaussian")
+BLENDS: tuple[Blend, ...] = ("mean", "max")
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 IMAGE_DTYPES = (*DTYPES, torch.uint8, torch.uint16)
+INDEX_DTYPES = (torch.int32, torch.int64)
 
 SIGMA_MISSING = (
     "the Gaussian upsampling needs sigma=, in pixels of the map, one number or one a spatial axis: the effective "

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from camfast.ops import threads
-from camfast.ops.forms import FusedCam, Gain, Rectify, RunningMax, tensors_of
+from camfast.ops.forms import Blend, FusedCam, Gain, Rectify, RunningMax, tensors_of
 from camfast.ops.operands import (
+    BLEND_CODES,
     DTYPE_CODES,
     GAIN_CODES,
     METHOD_CODES,
@@ -207,6 +208,17 @@ def running_max(values: Tensor, index: Tensor, candidate: Tensor, unit: int | Te
 
 
 @Kernel
+def window_sum(total: Tensor, maps: Tensor, origins: Tensor, taper: Tensor, blend: Blend, out: Tensor) -> Iterable[Any]:
+    """See `camfast.ops.window_sum`."""
+    before, windows, weights = _rows(total, 1), _rows(maps, 2), taper.resolve_neg().contiguous()
+    return (
+        DTYPE_CODES[maps.dtype], BLEND_CODES[blend], *maps.shape[:2], origins.shape[1],
+        *pad(total.shape[1:], 1), *pad(taper.shape, 1), before, before.stride(0), windows, *windows.stride()[:2],
+        origins, DTYPE_CODES[origins.dtype], *origins.stride(), weights, out, out.stride(0),
+    )  # fmt: skip
+
+
+@Kernel
 def row_sum(matrix: Tensor, factors: Tensor, out: Tensor) -> Iterable[Any]:
     """Σ_j factors[j] · matrix[j, i] over the j whose factor isn't 0; no op of `camfast.ops`, for `camfast.head_chain`.
 
@@ -225,6 +237,12 @@ def _pair(activations: Tensor, gradients: Tensor) -> tuple[Any, ...]:
     """Dtype, sizes, and both by position with their strides."""
     A, G = by_position(activations, gradients)
     return DTYPE_CODES[A.dtype], *G.shape, A, *A.stride(), G, *G.stride()
+
+
+def _rows(tensor: Tensor, lead: int) -> Tensor:
+    """The tensor with its axes behind the leading ones as one of adjacent elements, copied where they aren't that."""
+    rows = tensor.resolve_neg().flatten(lead)
+    return rows if rows.stride(-1) == 1 or rows.shape[-1] == 1 else rows.contiguous()
 
 
 def _cells(grid: Tensor, size: Sequence[int]) -> tuple[Any, ...]:

@@ -6,11 +6,12 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from camfast.ops.forms import FORMS, GAINS, IMAGE_DTYPES, RECTIFY
+from camfast.ops.forms import BLENDS, FORMS, GAINS, IMAGE_DTYPES, INDEX_DTYPES, RECTIFY
 
 _Number = TypeVar("_Number", int, float)
 
-DTYPE_CODES = {dtype: code for code, dtype in enumerate(IMAGE_DTYPES)}  # the floats come first
+DTYPE_CODES = {dtype: code for code, dtype in enumerate((*IMAGE_DTYPES, *INDEX_DTYPES))}  # the floats come first
+BLEND_CODES = {name: code for code, name in enumerate(BLENDS)}
 RECTIFY_CODES = {name: code for code, name in enumerate(RECTIFY)}
 GAIN_CODES = {name: code for code, name in enumerate(GAINS)}
 _WEIGHTED = [name for name, form in FORMS.items() if form.weighted]

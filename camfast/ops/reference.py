@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from camfast.ops.forms import FORMS, FusedCam, Gain, Rectify, RunningMax, map_dtype, split_centres
+from camfast.ops.forms import FORMS, Blend, FusedCam, Gain, Rectify, RunningMax, map_dtype, split_centres
 
 _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -134,6 +134,19 @@ def running_max(values: Tensor, index: Tensor, candidate: Tensor, unit: int | Te
     unit = torch.as_tensor(unit, device=index.device).to(torch.int32)
     unit = unit.view(-1, *[1] * (index.ndim - 1))
     return RunningMax(torch.where(greater, candidate, values), torch.where(greater, unit, index))
+
+
+def window_sum(total: Tensor, maps: Tensor, origins: Tensor, taper: Tensor, blend: Blend) -> Tensor:
+    """One window after the other, each added to its cells or compared with them."""
+    total = total.clone()
+    for window, origin in zip(maps.to(torch.float64), origins.tolist(), strict=True):
+        cells = total[(slice(None), *(slice(o, o + n) for o, n in zip(origin, taper.shape, strict=True)))]
+        if blend == "mean":
+            cells += taper * window
+        else:
+            larger = (window > cells) | (window.isnan() & ~cells.isnan())
+            cells.copy_(torch.where(larger, window, cells))
+    return total
 
 
 def overlay(

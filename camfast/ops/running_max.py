@@ -1,12 +1,10 @@
 """The running maximum over units, with the unit that it came from."""
 
-from torch import Tensor, dtype, int32, int64
+from torch import Tensor, int32
 
-from camfast.ops.checks import check_out, check_same_device, check_tensor
-from camfast.ops.forms import RunningMax, map_dtype
+from camfast.ops.checks import check_out, check_same_device, check_tensor, same_elements
+from camfast.ops.forms import INDEX_DTYPES, RunningMax, map_dtype
 from camfast.ops.registry import Op, ResultShape
-
-_INTEGERS: tuple[dtype, ...] = (int32, int64)
 
 
 def running_max(
@@ -95,7 +93,7 @@ def _check(values: Tensor, index: Tensor, candidate: Tensor, unit: int | Tensor)
 
 def _check_unit(candidate: Tensor, unit: int | Tensor) -> None:
     if isinstance(unit, Tensor):
-        if unit.dtype not in _INTEGERS:
+        if unit.dtype not in INDEX_DTYPES:
             raise TypeError(f"unit must be a number or an int32 or int64 tensor, found {unit.dtype}")
         if unit.ndim and unit.shape != candidate.shape[:1]:
             raise ValueError(
@@ -109,14 +107,9 @@ def _check_unit(candidate: Tensor, unit: int | Tensor) -> None:
 def _check_out(out: RunningMax, shapes: tuple[ResultShape, ResultShape], inputs: tuple[Tensor, ...]) -> None:
     """Every output apart from every input and from each other, but for those that are updated in place."""
     for position, (name, target, shape) in enumerate(zip(("out[0]", "out[1]"), out, shapes, strict=True)):
-        others = [tensor for i, tensor in enumerate(inputs) if i != position or not _same(target, tensor)]
+        others = [tensor for i, tensor in enumerate(inputs) if i != position or not same_elements(target, tensor)]
         check_out(target, shape.lead, shape.rest, others, name, shape.dtype or inputs[0].dtype)
     check_out(out.index, shapes[1].lead, shapes[1].rest, (out.values,), "out[1]", int32)
-
-
-def _same(target: Tensor, tensor: Tensor) -> bool:
-    """Whether two tensors are the same elements in the same order."""
-    return target.data_ptr() == tensor.data_ptr() and target.stride() == tensor.stride()
 
 
 _op = Op(

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from camfast.ops.bands import Band, gaussian_band, linear_band
-from camfast.ops.forms import FORMS, FusedCam, Gain, Rectify, RunningMax, map_dtype, split_centres
-from camfast.ops.operands import by_position, lead
+from camfast.ops.forms import FORMS, Blend, FusedCam, Gain, Rectify, RunningMax, map_dtype, split_centres
+from camfast.ops.operands import by_position, lead, pad
 
 if TYPE_CHECKING:
     from camfast.kernels._axis import Axis
@@ -173,6 +173,28 @@ def running_max(
         unit = unit.resolve_neg().expand(samples).contiguous()
     with _device(values):
         kernel(old, kept, new, unit, (out.values.view(shape), out.index.view(shape)))
+    return out
+
+
+def window_sum(
+    total: Tensor, maps: Tensor, origins: Tensor, taper: Tensor, blend: Blend, out: Tensor | None = None
+) -> Tensor:
+    """See `camfast.ops.window_sum`; ``out`` may be the total itself."""
+    from camfast.kernels.window_sum import window_sum as kernel
+
+    if out is None:
+        out = torch.empty_like(total, memory_format=torch.contiguous_format)
+    if total.numel() == 0:
+        return out
+    # the kernel knows three axes: missing ones lead, and every window begins at their 0
+    places = torch.nn.functional.pad(origins.resolve_neg(), (3 - origins.shape[1], 0)).contiguous()
+    flat, windows = total.resolve_neg().flatten(1), maps.resolve_neg().flatten(2).contiguous()
+    flat = flat if flat.stride(1) == 1 else flat.contiguous()
+    with _device(total):
+        kernel(
+            flat, windows, places, taper.resolve_neg().contiguous(), pad(total.shape[1:], 1), pad(taper.shape, 1),
+            blend == "max", out.flatten(1),
+        )  # fmt: skip
     return out
 
 

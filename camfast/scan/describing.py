@@ -79,7 +79,7 @@ def _operations(source: Exact | Shared, plan: Planned, windows: int) -> int:
         trunk = operations(lambda: source.trunk(noise))
         features = source.trunk(noise)
         head = operations(lambda: source.explainer.model(features))
-    pieces = math.prod(plan.plan.padded) / math.prod(plan.plan.window)
+    pieces: float = math.prod(plan.plan.padded) / math.prod(plan.plan.window)
     return windows * head + int(trunk * pieces)
 
 

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from camfast import ops
 from camfast.errors import InputError
-from camfast.scan import _adding as ops  # until the op is there
 from camfast.scan.bricks import Brick, Slices
 from camfast.scan.exact import Explained, Rows, check_finite, window_cells
 from camfast.scan.plan import Blend
@@ -103,8 +103,7 @@ def compute(
 
 
 def _add(part: Part, grids: Tensor, cells: Tensor, taper: Tensor, blend: Blend) -> None:
-    mode = "max" if blend == "max" else "mean"
-    ops.window_sum(part.total, grids, cells, taper, blend=mode, out=part.total)
+    ops.window_sum(part.total, grids, cells, taper, blend="max" if blend == "max" else "mean", out=part.total)
     ones = taper.new_ones((len(cells), 1, *taper.shape))
     ops.window_sum(part.weight[None], ones, cells, taper, out=part.weight[None])
 

@@ -19,6 +19,7 @@
 #include "camfast/row_sum.h"
 #include "camfast/running_max.h"
 #include "camfast/weighted_sum.h"
+#include "camfast/window_sum.h"
 #include "cpu/isa.h"
 #include "cpu/parallel.h"
 
@@ -179,6 +180,22 @@ void running_max(int dtype, Int n, Int p, Address values, Int values_sn, Address
     });
 }
 
+void window_sum(int dtype, int blend, Int n, Int t, Int axes, Int g0, Int g1, Int g2, Int d0, Int d1, Int d2,
+                Address total, Int total_st, Address maps, Int maps_sn, Int maps_st, Address origins,
+                int origins_dtype, Int origins_sn, Int origins_sa, Address taper, Address out, Int out_st,
+                int threads) {
+    const Int cells = d0 * d1 * d2;
+    call(n * t * cells + (out == total ? 0 : t * g0 * g1 * g2), [&] {
+        const View before{pointer(total), DType::float64, 4, {t, g0, g1, g2}, {total_st, g1 * g2, g2, 1}};
+        return camfast::window_sum(
+            before, {pointer(maps), static_cast<DType>(dtype), 3, {n, t, cells}, {maps_sn, maps_st, 1}},
+            {pointer(origins), static_cast<DType>(origins_dtype), 2, {n, axes}, {origins_sn, origins_sa}},
+            {pointer(taper), DType::float64, 3, {d0, d1, d2}, {d1 * d2, d2, 1}},
+            static_cast<camfast::Blend>(blend),
+            {mutable_pointer(out), DType::float64, 4, {t, g0, g1, g2}, {out_st, g1 * g2, g2, 1}}, threads);
+    });
+}
+
 void row_sum(int dtype, Int j, Int i, Address matrix, Int matrix_sj, Address factors, Address out,
              int threads) {
     call(j * i, [&] {
@@ -243,6 +260,10 @@ PYBIND11_MODULE(_C, module) {
            arg("values_sn"), arg("index"), arg("index_sn"), arg("candidate"), arg("candidate_sn"),
            arg("units"), arg("unit"), arg("values_out"), arg("values_out_sn"), arg("index_out"),
            arg("index_out_sn"), arg("threads"));
+    define(module, "window_sum", window_sum, arg("dtype"), arg("blend"), arg("n"), arg("t"), arg("axes"),
+           arg("g0"), arg("g1"), arg("g2"), arg("d0"), arg("d1"), arg("d2"), arg("total"), arg("total_st"),
+           arg("maps"), arg("maps_sn"), arg("maps_st"), arg("origins"), arg("origins_dtype"),
+           arg("origins_sn"), arg("origins_sa"), arg("taper"), arg("out"), arg("out_st"), arg("threads"));
     define(module, "row_sum", row_sum, arg("dtype"), arg("j"), arg("i"), arg("matrix"), arg("matrix_sj"),
            arg("factors"), arg("out"), arg("threads"));
     define_signature(module);

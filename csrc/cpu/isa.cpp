@@ -37,7 +37,8 @@ Chosen choose() noexcept {
     isa::fill_pack(result.table);         \
     isa::fill_row_sum(result.table);      \
     isa::fill_running_max(result.table);  \
-    isa::fill_upsample(result.table)
+    isa::fill_upsample(result.table);     \
+    isa::fill_window_sum(result.table)
     switch (result.isa) {
 #if defined(CAMFAST_X86)
         case Isa::avx512: CAMFAST_FILL(avx512); break;

@@ -135,6 +135,15 @@ def test_running_max_reads_and_writes_in_vectors(capability: int, dtype: torch.d
     assert _vector_stores(kernel)
 
 
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_window_sum_rounds_the_product_before_the_sum(capability: int) -> None:
+    total, taper = torch.empty((2, 8, 8, 8), dtype=torch.float64), torch.empty((4, 4, 4), dtype=torch.float64)
+    maps, origins = torch.empty((3, 2, 4, 4, 4)), torch.zeros((3, 3), dtype=torch.int64)
+    (kernel,) = _launch(capability, "window_sum", total, maps, origins, taper, "mean")
+    assert re.search(r"mul\.(rn\.)?f64", kernel.ptx)
+    assert "fma.rn.f64" not in kernel.ptx
+
+
 @pytest.mark.parametrize("launch", ["product_sum", "channel_weights"])
 def test_more_than_two_billion_elements_compile(launch: str) -> None:
     A, G = _pair(torch.bfloat16, 2, 3, 1 << 31)

@@ -243,6 +243,25 @@ def test_running_max(interpreted: Interpreted, dtype: torch.dtype, unit: int | T
     torch.testing.assert_close(found.values, expected.values, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.parametrize("blend", ["mean", "max"])
+@pytest.mark.parametrize(
+    ("grid", "window", "dtype"),
+    [((5, 7, 9), (2, 3, 4), torch.float32), ((6, 50), (5, 7), torch.bfloat16), ((300,), (257,), torch.float64)],
+    ids=str,
+)
+def test_window_sum(
+    interpreted: Interpreted, grid: tuple[int, ...], window: tuple[int, ...], dtype: torch.dtype, blend: str
+) -> None:
+    total = torch.randn(2, *grid, dtype=torch.float64)
+    maps = torch.randn(4, 2, *window).to(dtype)
+    maps[1, 0].view(-1)[0] = math.nan
+    origins = torch.stack([torch.randint(0, g - h + 1, (4,)) for g, h in zip(grid, window, strict=True)], 1)
+    taper = torch.rand(window, dtype=torch.float64)
+    expected = reference.window_sum(total, maps, origins, taper, blend)  # type: ignore[arg-type]
+    found = interpreted("window_sum", total, maps, origins, taper, blend)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+
+
 @pytest.mark.parametrize(
     ("dtype", "shape"),
     [

@@ -121,6 +121,10 @@ struct TileKernels {
     /// index)[i]; candidate of type T, values of type R, and the outputs may be the inputs
     void (*keep_larger)(const void* values, const std::int32_t* index, const void* candidate,
                         std::int32_t unit, std::int64_t n, void* values_out, std::int32_t* index_out);
+    /// total[r * pitch + i] blended with map[r * n + i] for `rows` rows of n cells, by Blend: the sum with
+    /// taper[r * n + i] times it, product and sum each rounded to float64, or the larger, NaN first
+    void (*blend_window[2])(const void* map, const double* taper, std::int64_t rows, std::int64_t n,
+                            double* total, std::int64_t pitch);
     /// sum[i] += sum_r factors[r] rows[r][i] for at most kGroupedRows rows; factors of type R. Meanwhile
     /// next[r][i] is fetched, an address for each row that need not be one.
     void (*add_rows)(const void* const* rows, const void* const* next, const void* factors, int count,
@@ -142,6 +146,7 @@ struct TileTable {
     void fill_row_sum(TileTable&) noexcept;      \
     void fill_running_max(TileTable&) noexcept;  \
     void fill_upsample(TileTable&) noexcept;     \
+    void fill_window_sum(TileTable&) noexcept;   \
     }
 CAMFAST_DECLARE_ISA(baseline)
 #if defined(CAMFAST_X86)

@@ -13,7 +13,8 @@ enum class DType : int {
     float16 = 3,
     uint8 = 4,
     uint16 = 5,
-    int32 = 6
+    int32 = 6,
+    int64 = 7
 };
 
 constexpr int kMaxRank = 4;
@@ -21,7 +22,8 @@ constexpr int kMaxRank = 4;
 /// Bytes of one element, 0 for an unknown type.
 constexpr std::int64_t element_size(DType dtype) noexcept {
     switch (dtype) {
-        case DType::float64: return 8;
+        case DType::float64:
+        case DType::int64: return 8;
         case DType::float32:
         case DType::int32: return 4;
         case DType::bfloat16:
