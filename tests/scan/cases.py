@@ -1,10 +1,14 @@
 """What the tests of scans share: windows for the small network, volumes, and what is in a folder."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
+
+from camfast.scan import preparing, sizes
+from camfast.scan.formats import mrc_writer, ome_zarr_writer
 
 WINDOW, STRIDE, CELL = (12, 8, 8), (8, 4, 8), 4
 
@@ -31,3 +35,20 @@ def small_network() -> nn.Module:
 def contents(folder: Path) -> dict[str, bytes]:
     """Bytes of every file in a folder and below, by name."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def cut_small(setattr_=setattr, **changes):
+    """Let scans be cut into many pieces: other `Sizes` than they would choose, and small chunks.
+
+    Parameters
+    ----------
+    setattr_
+        What sets an attribute, such as that of pytest's ``monkeypatch``.
+    changes
+        Attributes of `Sizes`.
+    """
+    changes = {"brick": 8, "block": 16, **changes}
+    setattr_(preparing, "choose", lambda *arguments: replace(sizes.choose(*arguments), **changes))
+    setattr_(mrc_writer, "_SLAB", 8)
+    setattr_(ome_zarr_writer, "CHUNK", 8)
+    setattr_(ome_zarr_writer, "_SMALLEST", 16)

@@ -18,10 +18,9 @@ import numpy as np
 import torch
 
 import camfast
-from camfast.scan import Volume, sizes, write_volumes
-from camfast.scan.formats import mrc_writer, ome_zarr_writer
+from camfast.scan import Volume, write_volumes
 from camfast.scan.staging import Staging
-from tests.scan.cases import STRIDE, WINDOW, contents, density, small_network
+from tests.scan.cases import STRIDE, WINDOW, contents, cut_small, density, small_network
 
 MOMENTS = 10
 MOVES = (*range(9), 20)  # the last ones when the folder is removed, file by file
@@ -32,9 +31,7 @@ def make_small() -> None:
     """Many bricks and blocks of a small volume, for there to be many places to be killed at; import what is slow."""
     for module in ("torch._dynamo", "zarr", "mrcfile", "gemmi.cif"):
         importlib.import_module(module)
-    sizes._EXACT_VOXELS = sizes._SHARED_VOXELS = 8
-    mrc_writer._SLAB, mrc_writer._VOXELS = 8, 8 * 16 * SHAPE[2]
-    ome_zarr_writer.CHUNK, ome_zarr_writer.SHARD, ome_zarr_writer._SMALLEST = 8, 16, 16
+    cut_small()
 
 
 def scanned(out: Path, **options: object) -> None:
