@@ -24,6 +24,8 @@ OPS = (
     "window_sum",
 )
 BACKENDS = ("cpu", "cuda", "triton", "torch")
+WITHOUT_KERNEL = {"cuda": ("window_sum",)}
+"""Ops that a backend leaves to the others."""
 
 
 def backends(op: str, device: str | torch.device = "cpu") -> dict[str, str]:
@@ -108,13 +110,12 @@ def _failure(op: str, backend: str, kind: str) -> str | None:
     home = "cpu" if backend == "cpu" else "cuda"
     if kind != home:
         return f"runs on {home.upper()} tensors, not on {kind}"
+    if op in WITHOUT_KERNEL.get(backend, ()):
+        return "has no kernel for this op"
     try:
-        module = _module(backend)
+        failure: str | None = _module(backend).load_failure()
     except ImportError as error:
         return f"camfast.ops.{backend} does not load ({error})"
-    if not hasattr(module, op):
-        return "has no kernel for this op"
-    failure: str | None = module.load_failure()
     return failure
 
 

@@ -75,10 +75,11 @@ def _operations(source: Exact | Shared, plan: Planned, windows: int) -> int:
     with torch.no_grad():
         if isinstance(source, Exact):
             model = source.explainer.model
-            return int(windows * operations(lambda: model(noise)))
-        trunk = operations(lambda: source.trunk(noise))
+            each: int = operations(lambda: model(noise))
+            return windows * each
+        trunk: int = operations(lambda: source.trunk(noise))
         features = source.trunk(noise)
-        head = operations(lambda: source.explainer.model(features))
+        head: int = operations(lambda: source.explainer.model(features))
     pieces: float = math.prod(plan.plan.padded) / math.prod(plan.plan.window)
     return windows * head + int(trunk * pieces)
 
@@ -87,7 +88,7 @@ def _memory(source: Exact | Shared, plan: Planned, sizes: Sizes) -> int:
     """Bytes beside Python and torch: a pass, a brick and a block."""
     features = _values(source).shape[0] * 4 if isinstance(source, Shared) else 0
     brick = brick_bytes(plan.lattice, sizes.brick, features, plan.targets or 1)
-    block = max(math.prod(axis.stop - axis.start for axis in one) for one in blocks_of(plan.plan.shape, [256] * 3))
+    block: int = max(math.prod(axis.stop - axis.start for axis in one) for one in blocks_of(plan.plan.shape, [256] * 3))
     return sizes.batch * window_bytes(source) + brick + 12 * block
 
 

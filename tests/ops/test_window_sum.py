@@ -155,10 +155,8 @@ def test_an_output_that_overlaps_is_refused():
         ops.window_sum(room[:2], maps, origins, taper, out=room[1:])
 
 
-def test_a_backend_without_a_kernel_says_so(monkeypatch):
-    monkeypatch.setattr(dispatch.native, "load_failure", lambda: None)
-    assert dispatch.backends("window_sum", "cuda")["cuda"] != "ok"
-    assert "window_sum" in dispatch.OPS
+def test_a_backend_without_a_kernel_says_so():
+    assert dispatch.backends("window_sum", "cuda")["cuda"] == "has no kernel for this op"
 
 
 def test_it_is_known_to_torch():
