@@ -38,7 +38,14 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
         size = sum(entry.file_size for entry in wheel.infolist() if not entry.filename.endswith(".so"))
     assert kernels == (ROOT / "kernels" / "__init__.py").read_bytes()
     assert any(name.startswith("camfast/_C.") and name.endswith(".so") for name in names)
-    for expected in ("py.typed", "_C.pyi", "models/weights/subtomogram_demo.safetensors", "ops/fused_cam.py"):
+    for expected in (
+        "py.typed",
+        "_C.pyi",
+        "models/weights/subtomogram_demo.safetensors",
+        "napari.yaml",
+        "ops/fused_cam.py",
+        "scan/templates/scan.html",
+    ):
         assert f"camfast/{expected}" in names
     assert not [name for name in names if not name.startswith(("camfast/", "camfast-"))]
     assert size < 4_000_000

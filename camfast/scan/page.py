@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from camfast._extras import require
 from camfast.errors import InputError
@@ -16,7 +15,8 @@ from camfast.plot.planes import HORIZONTAL
 from camfast.scan.histogram import Histogram, histogram
 from camfast.scan.page_facts import difference_of, percent, pick_rows, rows_of, times, voxel_size
 from camfast.scan.picks import Picks
-from camfast.scan.pictures import VERTICAL, Drawing, Limits, drawing, limits_of, planes_at, ramp, scale_bar
+from camfast.scan.pictures import VERTICAL, Drawing, Slice, drawing, limits_of, scale_bar, slices_at
+from camfast.scan.pixels import Limits, ramp
 from camfast.scan.volumes import Volume
 
 SHOWN = 4
@@ -140,7 +140,7 @@ def write_scan_page(
     classes = _classes(about, len(maps))
     known = _names_by_class(labels, names, classes)
     middle = tuple(length // 2 for length in density.shape)
-    cuts = planes_at(density.data, middle)
+    cuts = slices_at(density.data, middle)
     radius = _radius(about, density.shape)
     scene = _Scene(density, cuts, middle, scores, picks, about, radius)
     text = _template().render(
@@ -173,7 +173,7 @@ class _Scene:
     """What all maps of a scan have in common."""
 
     density: Volume
-    cuts: list[NDArray[Any]]
+    cuts: list[Slice]
     middle: tuple[int, ...]
     scores: Any
     picks: Picks | None
@@ -186,17 +186,17 @@ def _target(scene: _Scene, name: str, cam: Any, index: int | None) -> Target:
     if picks is not None and index is not None:
         picks = picks.take(picks.label == index)
     spheres = _NOWHERE if picks is None else picks.position
-    heat = planes_at(cam, scene.middle)
+    heat = slices_at(cam, scene.middle)
     place, why = _strongest(scene, cam, heat, picks, index)
-    there = planes_at(cam, place)
+    there = slices_at(cam, place)
     limits = limits_of([*heat, *there])
     return Target(
         name,
         drawing(scene.cuts, heat, limits, scene.middle, spheres, scene.radius),
-        drawing(planes_at(scene.density.data, place), there, limits, place, spheres, scene.radius),
+        drawing(slices_at(scene.density.data, place), there, limits, place, spheres, scene.radius),
         why,
         limits,
-        any(bool(np.isnan(plane).any()) for plane in (*heat, *there)),
+        any(bool(np.isnan(one.pixels).any()) for one in (*heat, *there)),
         None if scene.scores is None else histogram(scene.scores, index),
         None if picks is None else len(picks),
         index is not None,
@@ -204,7 +204,7 @@ def _target(scene: _Scene, name: str, cam: Any, index: int | None) -> Target:
 
 
 def _strongest(
-    scene: _Scene, cam: Any, heat: list[NDArray[Any]], picks: Picks | None, index: int | None
+    scene: _Scene, cam: Any, heat: list[Slice], picks: Picks | None, index: int | None
 ) -> tuple[tuple[int, ...], str]:
     """Find a voxel where the map is large without reading all of it, and say how it was found."""
     shape = scene.density.shape
@@ -219,11 +219,11 @@ def _strongest(
         inside = np.nan_to_num(as_array(cam[box]), nan=-np.inf)
         best = first + np.array(np.unravel_index(inside.argmax(), inside.shape))
         return tuple(best.tolist()), "the largest value of the map within the window with the largest score"
-    values = [np.nan_to_num(plane, nan=-np.inf) for plane in heat]
+    values = [np.nan_to_num(one.pixels, nan=-np.inf) for one in heat]
     axis = int(np.argmax([plane.max() for plane in values]))
     row, column = np.unravel_index(int(values[axis].argmax()), values[axis].shape)
-    place = list(scene.middle)
-    place[VERTICAL[axis]], place[HORIZONTAL[axis]] = int(row), int(column)
+    place, block = list(scene.middle), heat[axis].block
+    place[VERTICAL[axis]], place[HORIZONTAL[axis]] = int(row) * block, int(column) * block
     return tuple(place), "the largest value of the map within the slices through the middle"
 
 

@@ -18,7 +18,8 @@ from camfast.scan.formats.lazy import LazyArray
 from camfast.scan.histogram import histogram
 from camfast.scan.page import write_scan_page
 from camfast.scan.picks import Picks
-from camfast.scan.pictures import averaged, limits_of, scale_bar
+from camfast.scan.pictures import Slice, limits_of, scale_bar
+from camfast.scan.pixels import averaged
 from camfast.scan.volumes import Volume
 from tests.scan.cases import STRIDE, WINDOW, density
 
@@ -229,9 +230,8 @@ def test_a_header_that_had_no_room_for_the_difference(page):
 
 
 def test_limits_and_scale_bar():
-    assert limits_of([np.zeros((2, 2))]) == (0.0, 1.0)
-    assert limits_of([np.full((2, 2), -3.0)]) == (-3.0, 0.0)
-    assert limits_of([np.full((2, 2), np.nan)]) == (0.0, 1.0)
+    for value, limits in ((0.0, (0.0, 1.0)), (-3.0, (-3.0, 0.0)), (2.0, (0.0, 2.0)), (np.nan, (0.0, 1.0))):
+        assert limits_of([Slice(np.full((2, 2), value), (2, 2), 1)]) == limits
     bar = scale_bar(Volume(np.zeros((1, 1, 1000)), (13.0, 13.0, 13.0)))
     assert (bar.text, bar.voxels) == ("200 nm", pytest.approx(2000 / 13))
 
