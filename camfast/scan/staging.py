@@ -89,9 +89,9 @@ class Staging:
         with self._locked():
             if not same:
                 self._cleared()
-                self._made()
                 known = {"identity": dict(identity), "choices": {}}
             assert known is not None
+            self._made()
             try:
                 yield known["choices"]
             finally:
@@ -118,10 +118,10 @@ class Staging:
 
     def _known(self) -> dict[str, Any] | None:
         try:
-            found: dict[str, Any] = json.loads((self.folder / "job.json").read_text())
+            found = json.loads((self.folder / "job.json").read_text())
         except (OSError, ValueError):
             return None
-        return found if {"identity", "choices"} <= found.keys() else None
+        return found if isinstance(found, dict) and {"identity", "choices"} <= found.keys() else None
 
     def _has_output(self) -> bool:
         """Whether the output grows here: it is made before anything is kept, and moved away at the very end."""

@@ -1,5 +1,6 @@
 """A scan whose result is a file: it can be interrupted anywhere, and goes on where it was."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -38,14 +39,13 @@ def to_file(asked: Asked, path: Path, client: Any, *, resume: bool, progress: bo
         If the disk is full or fails; what is finished is kept.
     """
     output_format(path)
-    volume = asked.volume if isinstance(asked.volume, str | Path) else getattr(asked.volume, "path", None)
-    if volume is not None and path.resolve() == Path(volume).resolve():
-        raise InputError(f"{path} is the volume that is scanned; write the result under another name")
+    _check_not_read([path], asked)
     staging = Staging(path)
     staging.check(overwrite=overwrite)
     plan = planned(asked)
     output_format(path, channels=plan.targets is not None)
     outputs = [path, *side_names(path, plan)]
+    _check_not_read(outputs, asked)
     same = identity(plan)
     with staging.opened(same, outputs, resume=resume, overwrite=overwrite) as choices:
         fresh = not choices
@@ -59,15 +59,23 @@ def to_file(asked: Asked, path: Path, client: Any, *, resume: bool, progress: bo
             job = _job(plan, ready, writer, staging, choices["threads"])
             try:
                 _run(job, runner, progress=progress)
+                facts = [job.parts.facts(brick.number) for brick in job.bricks]
+                found = _finished(job, plan, ready, staging, facts, runner)
             except KeyboardInterrupt:
                 done = sum(brick.number in job.parts for brick in job.bricks)
                 kept = f"{done} of {len(job.bricks)} bricks of windows are kept in {staging.folder}"
                 raise KeyboardInterrupt(f"{kept}, and the same scan goes on there" if done else "") from None
-            facts = [job.parts.facts(brick.number) for brick in job.bricks]
-            found = _finished(job, plan, ready, staging, facts, runner)
         staging.publish(outputs)
     warn_of_ill_conditioned(facts, asked.explainer.layer)
     return ScanResult(open_written(path), found.scores, path, found.picks, difference(job, facts), residual(facts))
+
+
+def _check_not_read(outputs: Sequence[Path], asked: Asked) -> None:
+    for name, source in (("volume that is scanned", asked.volume), ("mask", asked.mask)):
+        place = source if isinstance(source, str | Path) else getattr(source, "path", None)
+        for path in outputs:
+            if place is not None and path.resolve() == Path(place).resolve():
+                raise InputError(f"{path} is the {name}; write the result under another name")
 
 
 def _run(job: Job, runner: Runner, *, progress: bool) -> None:
