@@ -80,6 +80,9 @@ bench: build     ## every figure of bench/README.md, measured and written there
 	$(BIN)/python -m bench.threads --patience 5 --write
 	$(BIN)/python -m pip install -q --no-deps -r requirements-parity.txt
 	$(BIN)/python -m bench.compare --patience 5 --write
+	$(BIN)/python -m bench.bench_scan --write
+	$(BIN)/python -m bench.scan_memory --write
+	$(BIN)/python -m bench.picks --write
 	$(BIN)/python -m pytest bench -o python_files='bench_*.py' -o python_functions='bench_*' --benchmark-only
 
 bench-quick: build
@@ -87,6 +90,9 @@ bench-quick: build
 	$(BIN)/python -m bench.ratios --quick
 	$(BIN)/python -m bench.end_to_end --quick
 	$(BIN)/python -m bench.compare --quick
+	$(BIN)/python -m bench.bench_scan --quick
+	$(BIN)/python -m bench.scan_memory --quick
+	$(BIN)/python -m bench.picks --quick
 
 studies-quick: build  ## every study in its short form (needs the real data, see CAMFAST_DATA)
 	printf '%s\n' $(STUDIES) | OMP_NUM_THREADS=1 xargs -P 2 -I {} sh -c 'echo "-- {}"; $(BIN)/python -m studies.{} --quick > build/{}.txt'
