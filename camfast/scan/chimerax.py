@@ -57,7 +57,7 @@ def chimerax_script(
         *(f"volume #2 {one}" for one in place),
         f"volume #2 style surface level {level:g} color {MAP_COLOR}",
         "transparency #2 40",
-        *_markers(output, [one for one in output.picks() if len(output.names) == 1 or one.name == output.names[index]]),
+        *_markers(output, [one for one in output.picks() if output.owns(one, index)]),
         "view",
     ]
     return "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ from camfast.scan.files import ending_of, write_volumes
 from camfast.scan.formats.ome_zarr import is_store
 from camfast.scan.neuroglancer import TYPES
 from camfast.scan.output import staged
-from camfast.scan.viewing import Output
+from camfast.scan.viewing import Output, plain
 from camfast.scan.volumes import Volume
 
 Format = Literal["mrc", "zarr"]
@@ -47,7 +47,7 @@ def map_as(output: Output, index: int, kind: Format, folder: Path | None) -> Pat
     like = Volume(np.broadcast_to(np.float32(0), output.shape), output.voxel_angstrom, output.translation)
     every = [_Channel(output.levels[0], i) for i in range(len(output.names))] if output.several else [output.levels[0]]
     if kind == "mrc":
-        name = f"{stem}.{_plain(output.names[index])}.mrc" if output.several else f"{stem}.mrc"
+        name = f"{stem}.{plain(output.names[index])}.mrc" if output.several else f"{stem}.mrc"
         return _exported(output.path, folder, name, [every[index]], like, None, dict(output.about))
     channels = list(output.names) if output.several else None
     return _exported(output.path, folder, f"{stem}.float32.zarr", every, like, channels, dict(output.about))
@@ -94,7 +94,3 @@ def _exported(
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another folder") from None
     return path
-
-
-def _plain(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in name)

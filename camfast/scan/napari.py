@@ -116,7 +116,7 @@ def open_viewer(output: Output, density: Path | None = None, *, show: bool = Tru
 
 def _strongest(output: Output) -> NDArray[np.float64]:
     """The voxel (z, y, x) of the first map's strongest pick, or of the largest value in what is sampled of it."""
-    own = [picked for picked in output.picks() if len(picked.value) and _is_of_first(output, picked)]
+    own = [picked for picked in output.picks() if len(picked.value) and output.owns(picked, 0)]
     if own and output.voxel_angstrom is not None:
         best: NDArray[np.float64] = own[0].position[int(own[0].value.argmax())] / np.array(output.voxel_angstrom)
         return best
@@ -124,10 +124,6 @@ def _strongest(output: Output) -> NDArray[np.float64]:
     coarse = np.array(np.unravel_index(int(values.argmax()), values.shape), np.float64)
     place: NDArray[np.float64] = (coarse + 0.5) / np.array(values.shape) * np.array(output.shape) - 0.5
     return place
-
-
-def _is_of_first(output: Output, picked: Picked) -> bool:
-    return len(output.names) == 1 or picked.name == output.names[0]
 
 
 def _diameter(output: Output) -> float:
@@ -192,7 +188,7 @@ def _points_layer(output: Output, picked: Picked, number: int) -> LayerData:
         "face_color": "transparent",
         "border_color": LINES_ON_DARK[number % len(LINES_ON_DARK)],
         "projection_mode": "rescale_spherical",  # rings where the slice cuts the spheres
-        "visible": _is_of_first(output, picked),
+        "visible": output.owns(picked, 0),
     }
     return picked.position / size, {**arguments, **_placed(output.voxel_angstrom, output.translation)}, "points"
 

@@ -75,7 +75,7 @@ def neuroglancer_state(
                     "source": {"url": "local://annotations", "transform": {"outputDimensions": dimensions}},
                     "annotationColor": PICK_COLOR,
                     "annotations": points,
-                    "visible": len(output.names) == 1 or picked.name == output.names[0],
+                    "visible": output.owns(picked, 0),
                 }
             )
     return {

@@ -1,6 +1,7 @@
 """What a viewer needs of a scan's output: maps at all their resolutions, where they lie, the density, the picks."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,10 @@ class Output:
         names = sorted(self.path.parent.glob("*.picks*.json"))
         return [_picked(path) for path in names if path.name.startswith(f"{stem}.picks.")]
 
+    def owns(self, picked: Picked, index: int) -> bool:
+        """Whether picks are of one map's class; their files spell names without spaces and underscores."""
+        return len(self.names) == 1 or plain(picked.name) == plain(self.names[index])
+
 
 def is_output(path: Path) -> bool:
     """Whether camfast wrote a map into this file; one that can't be read is none."""
@@ -157,7 +162,9 @@ def open_output(path: Path) -> Output:
         volume = read_volume(path)
         levels, size, translation, shown = (volume.data,), volume.voxel_angstrom, volume.translation, ()
     count = levels[0].shape[0] if len(levels[0].shape) == 4 else 1
-    names = shown or about.get("labels") or [about.get("label", f"class {about.get('target', '?')}")]
+    target = about.get("target", "?")
+    own = "predicted class" if target == "predicted" else f"class {target}"
+    names = shown or about.get("labels") or [about.get("label", own)]
     if not isinstance(names, list | tuple) or len(names) != count:
         names = [f"map {index}" for index in range(count)]
     return Output(path, levels, tuple(str(name) for name in names), size, translation, about)
@@ -191,6 +198,17 @@ def pyramid(path: Path) -> tuple[tuple[Any, ...], Triple | None, Triple, tuple[s
     z, y, x = (float(step) * unit for step in steps["scale"][-3:])
     first = [float(step) * unit for step in steps.get("translation", (0.0, 0.0, 0.0))[-3:]]
     return levels, (z, y, x), (first[0], first[1], first[2]), shown
+
+
+def plain(name: str) -> str:
+    """Spell a name as a file's name can hold it.
+
+    Examples
+    --------
+    >>> plain("class 3"), plain("14_pf (in vitro)")
+    ('class-3', '14-pf-in-vitro')
+    """
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")
 
 
 def density_of(output: Output, given: Path | None) -> Volume | None:

@@ -66,6 +66,7 @@ def test_chimerax_gets_a_script(camfast, cam, tomogram, tmp_path):
     assert np.mean(mrcfile.read(tomogram) < float(low)) == pytest.approx(0.01, abs=0.005)
     assert np.mean(mrcfile.read(tomogram) > float(high)) == pytest.approx(0.01, abs=0.005)
     picks = json.loads((tmp_path / "cam.picks.json").read_text())["points"]
+    assert picks
     places = re.findall(r"marker #3 position (\S+) radius", "\n".join(lines))
     assert [[float(n) for n in place.split(",")] for place in places] == [
         pytest.approx([p["location"][axis] for axis in "xyz"], rel=1e-6) for p in picks
@@ -155,6 +156,7 @@ def test_neuroglancer_state_has_picks(camfast, command, folder, tmp_path):
     state = json.loads(file.read_text())
     points = json.loads((tmp_path / "one.picks.json").read_text())["points"]
     (layer,) = [layer for layer in state["layers"] if layer["type"] == "annotation"]
+    assert points
     np.testing.assert_allclose(
         [one["point"] for one in layer["annotations"]],
         [[point["location"][axis] / 10 for axis in "xyz"] for point in points],

@@ -57,11 +57,11 @@ def test_an_output_is_opened_where_it_lies(scanned, tomogram, name):
 
 
 def test_layers_have_values_scale_units_and_limits(scanned, tomogram):
-    path = scanned("cam.zarr", target=[1, 3], labels=["a", "b", "c", "d", "e"], also=["picks"])
+    path = scanned("cam.zarr", target=[1, 3], labels=["a", "b", "c", "d", "e"])
     layers = read(str(path))
     kinds = [kind for _, _, kind in layers]
-    (grey, of_grey, _), (first, of_first, _), (second, of_second, _) = layers[:3]
-    assert kinds[:3] == ["image"] * 3
+    (grey, of_grey, _), (first, of_first, _), (second, of_second, _) = layers
+    assert kinds == ["image"] * 3
     np.testing.assert_array_equal(np.asarray(grey), density(SHAPE))
     whole = zarr.open_group(path, mode="r")["0"][...]
     for index, levels in enumerate((first, second)):
@@ -76,12 +76,6 @@ def test_layers_have_values_scale_units_and_limits(scanned, tomogram):
     coarse = zarr.open_group(path, mode="r")["2"][...]
     assert of_first["contrast_limits"] == (0.0, pytest.approx(np.percentile(coarse[0].astype(np.float64), 99.9)))
     assert of_grey["contrast_limits"] == pytest.approx(stretch(Volume(density(SHAPE))))
-    for data, of, _ in layers[3:]:
-        name = of["name"].removeprefix("picks: ")
-        content = json.loads((path.parent / f"cam.picks.{name}.json").read_text())
-        own = [[point["location"][axis] for axis in "zyx"] for point in content["points"]]
-        np.testing.assert_allclose(data * np.array(SIZE), own, atol=1e-3)
-        assert of["features"]["value"].tolist() == [point["score"] for point in content["points"]]
 
 
 def test_picks_beside_an_output(scanned):
@@ -96,6 +90,19 @@ def test_picks_beside_an_output(scanned):
     (path.parent / "cam.picks.json").write_text('{"points": [{}]}')
     with pytest.raises(InputError, match=r"cam\.picks\.json: no picks that can be read"):
         open_output(path).picks()
+
+
+def test_picks_of_the_map_that_is_shown_are_shown(scanned):
+    path = scanned("cam.zarr", target=[1, 3])  # the names are "class 1" and "class 3"
+    for name in ("class-1", "class-3"):
+        content = {"pickable_object_name": name, "points": [{"location": {"x": 0.0, "y": 0.0, "z": 0.0}}]}
+        (path.parent / f"cam.picks.{name}.json").write_text(json.dumps(content))
+    visible = {of["name"]: of["visible"] for _, of, kind in read(str(path)) if kind == "points"}
+    assert visible == {"picks: class-1": True, "picks: class-3": False}
+
+
+def test_a_map_of_each_windows_own_class(scanned):
+    assert open_output(scanned("cam.mrc", target="predicted")).names == ("predicted class",)
 
 
 def test_labels_and_scores_open_as_what_they_are(scanned):
