@@ -12,6 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SOURCES := setup.py CMakeLists.txt $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu*' -o -name CMakeLists.txt)
 STUDIES := sum_to_score confidence receptive_field segmentation attentive gradient_methods planted_evidence sanity
+OWN := build/studies/subtomograms_snr0.5.safetensors
 PYTHON_FILES := camfast kernels tests bench examples studies setup.py
 
 .PHONY: help tools build demo test lint format types cpp-test arm-test parity bench bench-quick studies studies-quick gpu-check release-check clean
@@ -82,7 +83,8 @@ bench: build     ## every figure of bench/README.md, measured and written there
 	$(BIN)/python -m bench.compare --patience 5 --write
 	$(BIN)/python -m bench.bench_scan --write
 	$(BIN)/python -m bench.scan_memory --write
-	$(BIN)/python -m bench.picks --write
+	test -e $(OWN) || $(BIN)/python examples/train_subtomograms.py --snr 0.5 --epochs 24 --out $(OWN)
+	$(BIN)/python -m bench.picks --weights $(OWN) --write
 	$(BIN)/python -m pytest bench -o python_files='bench_*.py' -o python_functions='bench_*' --benchmark-only
 
 bench-quick: build
