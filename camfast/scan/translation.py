@@ -155,9 +155,9 @@ def check_translation(trunk: _Function, lattice: Lattice, halo: Halo, device: to
         If it isn't: the trunk knows where a thing lies in the window.
     """
     reach = [max(a, b) for a, b in zip(halo.before, halo.behind, strict=True)]
-    # some cells have to be left that don't see the crop's border
-    sizes = zip(lattice.plan.window, reach, lattice.window, lattice.cell, strict=True)
-    crop = [max(w, w + (2 * r + 1 - h) * c) for w, r, h, c in sizes]
+    # some cells have to be left that don't see the crop's border, however coarse the pooling that strides follow
+    sizes = zip(lattice.plan.window, lattice.plan.stride, reach, lattice.window, lattice.cell, strict=True)
+    crop = [w + max(0, -(-(2 * r + 1 - h) * c // s) * s) for w, s, r, h, c in sizes]
     away = disagreement(trunk, crop, lattice.cell, lattice.cell, halo, device, dtype)
     if not away <= TOLERANCE:
         raise InputError(
