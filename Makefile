@@ -15,7 +15,7 @@ STUDIES := sum_to_score confidence receptive_field segmentation attentive gradie
 OWN := build/studies/subtomograms_snr0.5.safetensors
 PYTHON_FILES := camfast kernels tests bench examples studies setup.py
 
-.PHONY: help tools build demo test lint format types cpp-test arm-test parity bench bench-quick studies studies-quick gpu-check release-check clean
+.PHONY: help tools build demo test lint format types cpp-test arm-test napari parity bench bench-quick studies studies-quick gpu-check release-check clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -43,7 +43,7 @@ demo: build      ## simulate a tomogram, scan it, and write demo/index.html
 	$(BIN)/camfast demo --out demo/
 
 test: build      ## every test that needs minutes at most
-	$(BIN)/python -m pytest -m "not slow and not parity" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow and not parity and not napari" $(PYTEST_ARGS)
 
 lint: build      ## ruff and clang-format, nothing changed
 	$(BIN)/ruff check $(PYTHON_FILES)
@@ -69,6 +69,10 @@ arm-test: build  ## the C++ tests for 64-bit Arm, emulated (needs apt-get instal
 	$(BIN)/cmake -S . -B build/arm-test -G Ninja -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/csrc/tests/aarch64-linux-gnu.cmake -DCAMFAST_TESTS=ON -DCAMFAST_WERROR=ON -DCAMFAST_CUDA=OFF -DGTest_DIR=$(CURDIR)/build/arm-prefix/lib/cmake/GTest
 	$(BIN)/cmake --build build/arm-test
 	$(BIN)/ctest --test-dir build/arm-test --output-on-failure
+
+napari: build    ## the napari plugin in napari itself, which it installs, on a display of Xvfb (see requirements-napari.txt)
+	$(BIN)/python -m pip install -q --no-deps -r requirements-napari.txt
+	xvfb-run -a -s "-screen 0 1400x1000x24" $(BIN)/python -m pytest -m napari tests/napari
 
 parity: build    ## agreement with pytorch-grad-cam and captum, which it installs
 	$(BIN)/python -m pip install -q --no-deps -r requirements-parity.txt
@@ -112,7 +116,7 @@ studies: build   ## every table and picture of studies/README.md, after hours of
 gpu-check:       ## what needs a GPU: build, tests, sanitizer, measurements; no network, no .venv
 	PYTHON=$(PYTHON) bench/gpu_check.sh
 
-release-check: test lint types cpp-test parity bench  ## everything, the long tests too
+release-check: test lint types cpp-test parity napari bench  ## everything, the long tests too
 	$(BIN)/python -m pytest -m slow
 
 clean:           ## forget .venv and everything that was built

@@ -56,7 +56,7 @@ def read_volume(source: Any) -> Volume:
 
     Examples
     --------
-    >>> volume = read_volume(np.zeros((4, 5, 6), np.float32))
+    >>> volume = read_volume(torch.zeros(4, 5, 6))
     >>> volume.shape
     (4, 5, 6)
     """
@@ -122,7 +122,7 @@ def write_volumes(
     Examples
     --------
     >>> import tempfile
-    >>> volume = read_volume(np.ones((4, 5, 6), np.float32))
+    >>> volume = read_volume(torch.ones(4, 5, 6))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_volumes(Path(folder) / "half.mrc", [volume.data * 0.5], volume)
     ...     read_volume(Path(folder) / "half.mrc").shape
