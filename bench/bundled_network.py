@@ -10,7 +10,7 @@ from camfast import Explainer, models, simulate
 from camfast.cli.demo import METHOD, PARTICLES, SHAPE, STRIDE
 from camfast.cli.demo_page import centres_by_label
 from camfast.scan import scan
-from camfast.scan.report import count_hits, together
+from camfast.scan.showing.report import count_hits, together
 
 
 def measure(seed: int, snr: float | None, blend: str) -> dict[str, tuple[float, float]]:

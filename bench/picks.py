@@ -34,10 +34,10 @@ from camfast.cli.demo import METHOD, PARTICLES, SHAPE, STRIDE
 from camfast.errors import IllConditionedWarning
 from camfast.models import Loaded
 from camfast.scan import scan
-from camfast.scan.matching import Match, match, pair
-from camfast.scan.peaks import peaks
-from camfast.scan.picks import choose, default_distance, nearest_window
-from camfast.scan.plan import plan_windows
+from camfast.scan.picking.matching import Match, match, pair
+from camfast.scan.picking.peaks import peaks
+from camfast.scan.picking.picks import choose, default_distance, nearest_window
+from camfast.scan.windows.plan import plan_windows
 
 COLUMNS = (
     "network", "SNR", "layer, stride", "shape", "particles", "window agrees: precision", "recall",

@@ -279,10 +279,10 @@ def window_sum(
     out_st: int,
     threads: int,
 ) -> None:
-    """Write the grid ``total`` (T, g0, g1, g2) float64, with the maps (N, T, d0 * d1 * d2) of windows added, to ``out``.
+    """Write the grid ``total`` (T, g0, g1, g2) float64, with maps (N, T, d0 * d1 * d2) of windows added, to ``out``.
 
-    ``blend``: 0 adds ``taper`` (d0, d1, d2) float64 times the map, 1 keeps the larger. ``origins``: address of (N, axes),
-    a window's first cell along the last ``axes`` axes; ``origins_dtype`` 6 int32, 7 int64. Maps have adjacent cells,
+    ``blend``: 0 adds ``taper`` (d0, d1, d2) float64 times the map, 1 keeps the larger. ``origins``: (N, axes), a
+    window's first cell along the last ``axes`` axes; ``origins_dtype`` 6 int32, 7 int64. Maps have adjacent cells,
     grids and taper are contiguous, leading sizes are 1 for fewer axes. ``out`` may be ``total``.
     """
 

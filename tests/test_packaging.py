@@ -44,7 +44,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
         "models/weights/subtomogram_demo.safetensors",
         "napari.yaml",
         "ops/fused_cam.py",
-        "scan/templates/scan.html",
+        "scan/showing/templates/scan.html",
     ):
         assert f"camfast/{expected}" in names
     assert not [name for name in names if not name.startswith(("camfast/", "camfast-"))]

@@ -13,7 +13,7 @@ from camfast.cli import demo_page, network
 from camfast.errors import InputError
 
 if TYPE_CHECKING:
-    from camfast.scan.report import ClassHits
+    from camfast.scan.showing.report import ClassHits
     from camfast.simulate import Tomogram
 
 SHAPE = (64, 192, 192)
@@ -50,8 +50,8 @@ def run(options: argparse.Namespace) -> None:
 def _demonstrated(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], list[str]]:
     """Write everything into a folder; return what was measured, and what to print of it."""
     from camfast import Explainer, models, read_provenance, simulate
-    from camfast.scan.report import count_hits, together
     from camfast.scan.scanner import scan
+    from camfast.scan.showing.report import count_hits, together
 
     began = time.perf_counter()
     loaded = models.load("subtomogram_demo")

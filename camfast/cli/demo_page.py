@@ -11,7 +11,7 @@ from camfast._version import __version__
 
 if TYPE_CHECKING:
     from camfast.models import Loaded
-    from camfast.scan.report import ClassHits
+    from camfast.scan.showing.report import ClassHits
     from camfast.simulate import Tomogram
 
 MARKER_RADIUS = 11.0
@@ -137,7 +137,7 @@ def write(
     facts: dict[str, Any],
 ) -> str:
     """Write the page; return its name."""
-    from camfast.scan.report import together, write_report
+    from camfast.scan.showing.report import together, write_report
 
     write_report(
         folder / PAGE,

@@ -38,7 +38,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Explain the image or volume and write its map."""
     from camfast.scan.files import is_volume_file
-    from camfast.scan.output import check_output
+    from camfast.scan.tasks.output import check_output
 
     if options.out.resolve() == options.image.resolve():
         raise InputError(f"-o {options.out} is the image that is explained; write the map under another name")
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _explain_image(options: argparse.Namespace) -> None:
     from camfast import plot
-    from camfast.scan.output import staged
+    from camfast.scan.tasks.output import staged
 
     picture = inputs.read_image(options.image)
     loaded, layer = network.load_network(options)
@@ -77,7 +77,7 @@ def _explain_volume(options: argparse.Namespace) -> None:
 
     from camfast import plot
     from camfast.scan import read_volume, write_volumes
-    from camfast.scan.output import staged
+    from camfast.scan.tasks.output import staged
 
     source = read_volume(options.image)
     values = inputs.volume_values(source, options)

@@ -114,7 +114,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _window(options: argparse.Namespace) -> tuple[int, int, int]:
-    from camfast.scan.plan import triple
+    from camfast.scan.windows.plan import triple
 
     return triple(options.window, "--window")
 
@@ -174,7 +174,7 @@ def _client(options: argparse.Namespace, stack: ExitStack) -> Any:
     """Workers that were asked for; None: this process does it all."""
     if options.scheduler is None and options.workers is None:
         return None
-    from camfast.scan.cluster import connect, local
+    from camfast.scan.tasks.cluster import connect, local
 
     if options.scheduler is not None and options.workers is not None:
         raise InputError("--scheduler names a cluster, and --workers starts one on this machine; give one of them")

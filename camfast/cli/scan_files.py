@@ -41,7 +41,7 @@ def check_outputs(
         If one has an unknown ending, is a tomogram, or exists and is not among ``done``.
     """
     from camfast.scan.files import output_format
-    from camfast.scan.output import check_output
+    from camfast.scan.tasks.output import check_output
 
     inputs = {tomogram.path.resolve() for tomogram in tomograms}
     for path in outputs:

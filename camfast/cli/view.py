@@ -13,7 +13,7 @@ from camfast.errors import InputError
 
 if TYPE_CHECKING:
     from camfast.scan import Volume
-    from camfast.scan.viewing import Output
+    from camfast.scan.showing.viewing import Output
 
 VIEWERS = {
     "napari": "napari, with all maps and picks as layers",
@@ -59,7 +59,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Find the density, and hand both to the viewer."""
-    from camfast.scan.viewing import density_of, open_output
+    from camfast.scan.showing.viewing import density_of, open_output
 
     for flag, viewers in (("target", ("chimerax", "imod")), ("level", ("chimerax",)), ("state", ("neuroglancer",))):
         if getattr(options, flag) is not None and options.viewer not in viewers:
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _napari(options: argparse.Namespace, output: "Output", density: "Volume | None") -> None:
     from camfast._extras import require
-    from camfast.scan.napari import open_viewer
+    from camfast.scan.showing.napari import open_viewer
 
     napari = require("napari", "napari", "showing maps in napari")
     facts = _facts(options, output, density) | {"started": not options.json}
@@ -88,8 +88,8 @@ def _napari(options: argparse.Namespace, output: "Output", density: "Volume | No
 
 
 def _chimerax(options: argparse.Namespace, output: "Output", density: "Volume | None") -> None:
-    from camfast.scan.chimerax import MARK, chimerax_script
-    from camfast.scan.exporting import density_as, map_as
+    from camfast.scan.showing.chimerax import MARK, chimerax_script
+    from camfast.scan.showing.exporting import density_as, map_as
 
     index = _chosen(options.target, output)
     script = output.path.with_suffix(".cxc")
@@ -103,7 +103,7 @@ def _chimerax(options: argparse.Namespace, output: "Output", density: "Volume | 
 
 
 def _imod(options: argparse.Namespace, output: "Output", density: "Volume | None") -> None:
-    from camfast.scan.exporting import density_as, map_as
+    from camfast.scan.showing.exporting import density_as, map_as
 
     cam = map_as(output, _chosen(options.target, output), "mrc", options.export)
     files = [cam] if density is None else [density_as(density, "mrc", options.export), cam]
@@ -112,9 +112,9 @@ def _imod(options: argparse.Namespace, output: "Output", density: "Volume | None
 
 
 def _neuroglancer(options: argparse.Namespace, output: "Output", density: "Volume | None") -> None:
-    from camfast.scan.exporting import density_as, map_as
-    from camfast.scan.neuroglancer import SITE, link_to, neuroglancer_state
-    from camfast.scan.serving import HOST, FolderServer
+    from camfast.scan.showing.exporting import density_as, map_as
+    from camfast.scan.showing.neuroglancer import SITE, link_to, neuroglancer_state
+    from camfast.scan.showing.serving import HOST, FolderServer
 
     folders = {"map": map_as(output, 0, "zarr", options.export)}
     if density is not None:

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from camfast.scan.bricks import blocks_of
-from camfast.scan.density import Density
-from camfast.scan.exact import Exact
-from camfast.scan.footprint import operations
 from camfast.scan.preparing import Asked, Planned, planned, trunk_of
-from camfast.scan.shared import Shared
-from camfast.scan.sizes import Sizes, brick_bytes, budget, bytes_of, choose, window_bytes
 from camfast.scan.volumes import Volume
+from camfast.scan.windows.bricks import blocks_of
+from camfast.scan.windows.density import Density
+from camfast.scan.windows.exact import Exact
+from camfast.scan.windows.footprint import operations
+from camfast.scan.windows.shared import Shared
+from camfast.scan.windows.sizes import Sizes, brick_bytes, budget, bytes_of, choose, window_bytes
 
 
 def describe(asked: Asked) -> dict[str, Any]:

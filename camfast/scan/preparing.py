@@ -15,21 +15,21 @@ from torch import Tensor
 from camfast.centres import receptive_field_centres
 from camfast.errors import CaptureError, IllConditionedWarning, InputError
 from camfast.provenance import as_json, provenance
-from camfast.scan.assembly import Upsampler
-from camfast.scan.bricks import Brick, bricks_of
-from camfast.scan.density import Density, Normalize
-from camfast.scan.difference import drawn
-from camfast.scan.exact import Exact, Explained, first_window
 from camfast.scan.files import read_volume
 from camfast.scan.formats.chunked import ChunkedArray
-from camfast.scan.lattice import Lattice, lattice_of
-from camfast.scan.masking import chosen_windows
-from camfast.scan.picks import default_distance
-from camfast.scan.plan import BLENDS, Blend, Plan, plan_windows
-from camfast.scan.segmenting import Blocks
-from camfast.scan.shared import Shared
-from camfast.scan.sizes import Sizes, budget, bytes_of, choose
+from camfast.scan.picking.picks import default_distance
+from camfast.scan.tasks.assembly import Upsampler
 from camfast.scan.volumes import Volume
+from camfast.scan.windows.bricks import Brick, bricks_of
+from camfast.scan.windows.density import Density, Normalize
+from camfast.scan.windows.difference import drawn
+from camfast.scan.windows.exact import Exact, Explained, first_window
+from camfast.scan.windows.lattice import Lattice, lattice_of
+from camfast.scan.windows.masking import chosen_windows
+from camfast.scan.windows.plan import BLENDS, Blend, Plan, plan_windows
+from camfast.scan.windows.segmenting import Blocks
+from camfast.scan.windows.shared import Shared
+from camfast.scan.windows.sizes import Sizes, budget, bytes_of, choose
 
 if TYPE_CHECKING:
     from camfast.engine import Explainer

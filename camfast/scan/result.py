@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from camfast.scan.difference import Difference
-from camfast.scan.picks import Picks
+from camfast.scan.picking.picks import Picks
+from camfast.scan.windows.difference import Difference
 
 
 @dataclass(frozen=True, eq=False, slots=True)

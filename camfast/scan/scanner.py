@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from camfast.scan.density import Normalize
-from camfast.scan.plan import Blend
 from camfast.scan.preparing import Also, Asked, PickBy, Trunk
 from camfast.scan.result import ScanResult
 from camfast.scan.to_file import to_file
 from camfast.scan.to_memory import to_memory
+from camfast.scan.windows.density import Normalize
+from camfast.scan.windows.plan import Blend
 
 if TYPE_CHECKING:
     from camfast.engine import Explainer

@@ -12,9 +12,9 @@ from camfast.errors import InputError
 from camfast.scan.files import open_written, write_volumes
 from camfast.scan.formats.statistics import Statistics
 from camfast.scan.lists import name_of
-from camfast.scan.peaks import Peaks
-from camfast.scan.pick_files import write_copick, write_star
-from camfast.scan.picks import Picks, choose, merge
+from camfast.scan.picking.peaks import Peaks
+from camfast.scan.picking.pick_files import write_copick, write_star
+from camfast.scan.picking.picks import Picks, choose, merge
 from camfast.scan.preparing import Planned
 from camfast.scan.volumes import Triple, Volume
 
@@ -138,7 +138,7 @@ class SideOutputs:
             write_copick(place, own, source, name=objects[index].replace("_", "-"), run=name)
 
     def _report(self, place: Path, cam: Path) -> None:
-        from camfast.scan.page import write_scan_page
+        from camfast.scan.showing.page import write_scan_page
 
         picks = self.picks
         write_scan_page(

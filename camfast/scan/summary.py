@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from camfast.errors import IllConditionedWarning
-from camfast.scan.difference import Difference
-from camfast.scan.job import Job
-from camfast.scan.plan import Shape
-from camfast.scan.shared import Shared
+from camfast.scan.tasks.job import Job
+from camfast.scan.windows.difference import Difference
+from camfast.scan.windows.plan import Shape
+from camfast.scan.windows.shared import Shared
 
 _IN_MEMORY = 256 << 20
 

@@ -11,21 +11,21 @@ import torch
 
 from camfast.errors import InputError
 from camfast.provenance import as_json
-from camfast.scan.bricks import blocks_of
 from camfast.scan.files import open_written, output_format
 from camfast.scan.formats.mrc_writer import MrcWriter
 from camfast.scan.formats.ome_zarr_writer import ZarrWriter
 from camfast.scan.formats.statistics import Statistics
 from camfast.scan.formats.writer import Step, Writer
-from camfast.scan.job import Block, Job
-from camfast.scan.parts import FolderParts
 from camfast.scan.preparing import Asked, Planned, Prepared, identity, planned, prepared
 from camfast.scan.progress import Progress
 from camfast.scan.result import ScanResult
-from camfast.scan.running import Local, Runner, run, threads
 from camfast.scan.side_outputs import SideOutputs, side_names
-from camfast.scan.staging import Staging
 from camfast.scan.summary import difference, residual, scores_of, warn_of_ill_conditioned
+from camfast.scan.tasks.job import Block, Job
+from camfast.scan.tasks.parts import FolderParts
+from camfast.scan.tasks.running import Local, Runner, run, threads
+from camfast.scan.tasks.staging import Staging
+from camfast.scan.windows.bricks import blocks_of
 
 
 def to_file(asked: Asked, path: Path, client: Any, *, resume: bool, progress: bool, overwrite: bool) -> ScanResult:
@@ -86,7 +86,7 @@ def _run(job: Job, runner: Runner, *, progress: bool) -> None:
 def _runner(client: Any, folder: Path) -> AbstractContextManager[Runner]:
     if client is None:
         return nullcontext(Local())
-    from camfast.scan.cluster import Cluster
+    from camfast.scan.tasks.cluster import Cluster
 
     return Cluster(client, folder)
 

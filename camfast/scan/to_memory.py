@@ -8,17 +8,17 @@ import torch
 from numpy.typing import NDArray
 
 from camfast.errors import InputError
-from camfast.scan.bricks import Slices, blocks_of
 from camfast.scan.formats.statistics import Statistics
 from camfast.scan.formats.writer import Step
-from camfast.scan.job import Block, Job
-from camfast.scan.parts import MemoryParts
-from camfast.scan.plan import Shape
 from camfast.scan.preparing import Asked, planned, prepared
 from camfast.scan.progress import Progress
 from camfast.scan.result import ScanResult
-from camfast.scan.running import Local, run
 from camfast.scan.summary import difference, residual, scores_of, warn_of_ill_conditioned
+from camfast.scan.tasks.job import Block, Job
+from camfast.scan.tasks.parts import MemoryParts
+from camfast.scan.tasks.running import Local, run
+from camfast.scan.windows.bricks import Slices, blocks_of
+from camfast.scan.windows.plan import Shape
 
 _BLOCK = 256
 

@@ -7,7 +7,7 @@ import pytest
 
 from bench import picks
 from bench.picks import BUNDLED, COLUMNS, PAIR, Found, Setting, lines, measure, settings
-from camfast.scan.matching import Match
+from camfast.scan.picking.matching import Match
 
 SMALL = {"size": (32, 64, 96), "particles": 8}
 

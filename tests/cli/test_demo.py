@@ -13,7 +13,7 @@ import pytest
 from camfast import plot
 from camfast.cli import demo, demo_page
 from camfast.scan import read_volume
-from camfast.scan.report import ClassHits, write_report
+from camfast.scan.showing.report import ClassHits, write_report
 
 VOID = {"meta", "img", "source", "link", "br"}
 

@@ -12,8 +12,8 @@ import zarr
 import camfast as package
 from camfast import models
 from camfast.scan import read_volume, to_file
-from camfast.scan.exact import Exact
 from camfast.scan.scanner import scan
+from camfast.scan.windows.exact import Exact
 
 
 def expected(tomogram, weights, target=2, **options):

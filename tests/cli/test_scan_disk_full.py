@@ -9,8 +9,8 @@ import subprocess
 import pytest
 import zarr.storage._local as zarr_files
 
-from camfast.scan import job, parts
 from camfast.scan.formats import mrc_writer
+from camfast.scan.tasks import job, parts
 from tests.scan.cases import contents
 
 OPTIONS = ("--quiet", "--also", "scores,labels,picks", "--batch", "4")

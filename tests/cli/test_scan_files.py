@@ -20,7 +20,8 @@ def test_an_mrc_file_says_how_it_came_about(camfast, command, weights, tmp_path)
     found = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
     assert labels[0] == f"camfast {__version__}"
     about = read_provenance(tmp_path / "cam.mrc")
-    expected = {"target": 2, "label": "ring", "options": {"relu": False, "upsample": "linear"}, "blend": "center", "normalize": "volume",
+    expected = {"target": 2, "label": "ring",
+                "options": {"relu": False, "upsample": "linear"}, "blend": "center", "normalize": "volume",
                 "invert": False, "masked": False, "model_class": "Sequential", "model": "cnn2",
                 "weights": f"small.safetensors sha256:{found}",
                 "model_sha256": model_hash(models.load("cnn2", weights).module)}  # fmt: skip

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from camfast.scan import cluster
-from camfast.scan.running import threads
+from camfast.scan.tasks import cluster
+from camfast.scan.tasks.running import threads
 
 
 def test_processes_of_this_machine(camfast, command, tmp_path):

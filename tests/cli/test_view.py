@@ -17,8 +17,8 @@ import zarr
 
 from camfast.cli import view
 from camfast.scan import read_volume, write_volumes
-from camfast.scan.serving import FolderServer
-from camfast.scan.viewing import open_output
+from camfast.scan.showing.serving import FolderServer
+from camfast.scan.showing.viewing import open_output
 
 
 @pytest.fixture

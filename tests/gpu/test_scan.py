@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 import camfast
-from camfast.scan.exact import cut_windows
 from camfast.scan.scanner import scan
+from camfast.scan.windows.exact import cut_windows
 from tests.gpu.runners import Runner
 from tests.oracle import relative_error
 

@@ -15,8 +15,8 @@ with warnings.catch_warnings():  # its libraries' own, which nothing here can ch
     )
 
 from camfast import cli
-from camfast.scan.napari import open_viewer
-from camfast.scan.viewing import open_output
+from camfast.scan.showing.napari import open_viewer
+from camfast.scan.showing.viewing import open_output
 
 pytestmark = [
     pytest.mark.napari,

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from camfast.scan import preparing, sizes
+from camfast.scan import preparing
 from camfast.scan.formats import mrc_writer, ome_zarr_writer
+from camfast.scan.windows import sizes
 
 WINDOW, STRIDE, CELL = (12, 8, 8), (8, 4, 8), 4
 

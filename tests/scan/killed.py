@@ -19,7 +19,7 @@ import torch
 
 import camfast
 from camfast.scan import Volume, write_volumes
-from camfast.scan.staging import Staging
+from camfast.scan.tasks.staging import Staging
 from tests.scan.cases import STRIDE, WINDOW, contents, cut_small, density, small_network
 
 MOMENTS = 10

@@ -16,13 +16,14 @@ from torch import nn
 
 import camfast
 from camfast import models
-from camfast.scan import Volume, cluster, preparing, worker, write_volumes
-from camfast.scan.cluster import Cluster, connect, local
+from camfast.scan import Volume, preparing, write_volumes
 from camfast.scan.formats import mrc_writer, ome_zarr_writer
 from camfast.scan.progress import Progress
-from camfast.scan.running import threads
 from camfast.scan.scanner import scan
-from camfast.scan.sending import _placed, check_versions, receive, send, versions
+from camfast.scan.tasks import cluster, worker
+from camfast.scan.tasks.cluster import Cluster, connect, local
+from camfast.scan.tasks.running import threads
+from camfast.scan.tasks.sending import _placed, check_versions, receive, send, versions
 from tests.scan.cases import STRIDE, WINDOW, contents, density, small_network
 from tests.scan.slow import Slow, Spoiled
 

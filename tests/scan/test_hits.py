@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from camfast.errors import InputError
-from camfast.scan.hits import hits
-from camfast.scan.report import ClassHits, count_hits, together
+from camfast.scan.picking.hits import hits
+from camfast.scan.showing.report import ClassHits, count_hits, together
 
 SHAPE = (20, 20, 20)
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camfast.errors import InputError
-from camfast.scan.bricks import blocks_of, bricks_of, grown, planes_of, relative, tile_of
-from camfast.scan.lattice import lattice_of
-from camfast.scan.plan import plan_windows
+from camfast.scan.windows.bricks import blocks_of, bricks_of, grown, planes_of, relative, tile_of
+from camfast.scan.windows.lattice import lattice_of
+from camfast.scan.windows.plan import plan_windows
 
 
 def test_cells_tile_the_window():

@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from camfast.errors import InputError
-from camfast.scan.matching import Match, match, pair
-from camfast.scan.picks import Picks
+from camfast.scan.picking.matching import Match, match, pair
+from camfast.scan.picking.picks import Picks
 
 
 def test_each_particle_once_and_the_best_pick_first():

@@ -15,11 +15,11 @@ import camfast
 from camfast.errors import InputError
 from camfast.scan import scan
 from camfast.scan.formats.lazy import LazyArray
-from camfast.scan.histogram import histogram
-from camfast.scan.page import write_scan_page
-from camfast.scan.picks import Picks
-from camfast.scan.pictures import Slice, limits_of, scale_bar
-from camfast.scan.pixels import averaged
+from camfast.scan.picking.picks import Picks
+from camfast.scan.showing.histogram import histogram
+from camfast.scan.showing.page import write_scan_page
+from camfast.scan.showing.pictures import Slice, limits_of, scale_bar
+from camfast.scan.showing.pixels import averaged
 from camfast.scan.volumes import Volume
 from tests.scan.cases import STRIDE, WINDOW, density
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from camfast.errors import InputError
-from camfast.scan import peaks as module
-from camfast.scan.peaks import halo, peaks
+from camfast.scan.picking import peaks as module
+from camfast.scan.picking.peaks import halo, peaks
 
 
 def _by_definition(cam, distance, above):

@@ -9,8 +9,8 @@ import pytest
 from gemmi import cif
 
 from camfast.errors import InputError
-from camfast.scan.pick_files import angstrom, copick_name, write_copick, write_star
-from camfast.scan.picks import Picks
+from camfast.scan.picking.pick_files import angstrom, copick_name, write_copick, write_star
+from camfast.scan.picking.picks import Picks
 from camfast.scan.volumes import Volume
 
 SHAPE, VOXEL = (20, 31, 40), (10.1, 10.0, 9.9)

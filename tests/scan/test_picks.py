@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from camfast.errors import InputError
-from camfast.scan.peaks import Peaks, peaks
-from camfast.scan.picks import Picks, choose, default_distance, merge, nearest_window, pick
-from camfast.scan.plan import plan_windows
+from camfast.scan.picking.peaks import Peaks, peaks
+from camfast.scan.picking.picks import Picks, choose, default_distance, merge, nearest_window, pick
+from camfast.scan.windows.plan import plan_windows
 
 PLAN = plan_windows((40, 33, 47), (12, 8, 9), (8, 4, 3))
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camfast.errors import InputError
-from camfast.scan.plan import blend_weights, plan_windows, triple
+from camfast.scan.windows.plan import blend_weights, plan_windows, triple
 
 
 @st.composite

@@ -10,8 +10,8 @@ from torch import nn
 
 import camfast
 from camfast.scan import Volume, write_volumes
-from camfast.scan.plan import plan_windows
 from camfast.scan.scanner import scan
+from camfast.scan.windows.plan import plan_windows
 from tests.scan.cases import CELL, STRIDE, WINDOW, density
 
 

@@ -76,7 +76,7 @@ class Place(nn.Module):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"window": 20, "stride": 8}, "looks 4 voxels far, so blocks need a halo of 8 on each side; choose a window of 24"),
+        ({"window": 20, "stride": 8}, "looks 4 voxels far, so blocks need a halo of 8 on each side; choose .* 24"),
         ({"window": 20, "stride": 3, "layer": "1.6"}, "from one window to the next, 3 × 3 × 3 voxels away"),
         ({"method": "gradcam"}, "a method that is local, one of hirescam"),
         ({"target": camfast.Region(0, (1, 2, 3))}, "the target is Region"),

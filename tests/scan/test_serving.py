@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from camfast.errors import InputError
-from camfast.scan.serving import FolderServer
+from camfast.scan.showing.serving import FolderServer
 
 SITE = "https://viewer.example"
 CONTENT = bytes(range(256)) * 20

@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 import camfast
-from camfast.scan.density import Density
-from camfast.scan.exact import Exact
-from camfast.scan.lattice import lattice_of
-from camfast.scan.plan import plan_windows
 from camfast.scan.scanner import scan
-from camfast.scan.shared import Shared
-from camfast.scan.translation import halo_of
 from camfast.scan.volumes import Volume
+from camfast.scan.windows.density import Density
+from camfast.scan.windows.exact import Exact
+from camfast.scan.windows.lattice import lattice_of
+from camfast.scan.windows.plan import plan_windows
+from camfast.scan.windows.shared import Shared
+from camfast.scan.windows.translation import halo_of
 from tests.scan.cases import STRIDE, WINDOW, density
 
 NEAR = 1e-5  # float32, convolutions of other sizes
@@ -65,7 +65,7 @@ def test_maps_of_valid_convolutions_lie_where_their_cells_are():
 @pytest.mark.parametrize("brick", [16, 256])
 def test_it_is_the_trunk_of_the_whole_volume(explainer, network, monkeypatch, tile, brick):
     from camfast.scan import preparing
-    from camfast.scan.sizes import Sizes
+    from camfast.scan.windows.sizes import Sizes
 
     monkeypatch.setattr(preparing, "choose", lambda *_: Sizes(3, brick, tile))
     volume = density((29, 20, 33))
@@ -97,7 +97,7 @@ def test_the_difference_is_true_for_trained_weights():
     explainer = camfast.Explainer(loaded.module, "maxpool2", "respond")
     volume = camfast.simulate.tomogram((48, 56, 64), 6, seed=1, snr=2.0).data
     result = scan(volume, explainer, window=32, stride=8, target=2, trunk="shared", batch=8, progress=False)
-    from camfast.scan.difference import drawn
+    from camfast.scan.windows.difference import drawn
 
     plan = plan_windows(volume.shape, 32, 8)
     lattice = lattice_of(plan, (4, 4, 4))

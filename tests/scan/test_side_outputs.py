@@ -10,10 +10,10 @@ from gemmi import cif
 
 import camfast
 from camfast.scan import Volume, read_volume
-from camfast.scan.peaks import peaks
-from camfast.scan.picks import choose, default_distance, merge
-from camfast.scan.plan import plan_windows
+from camfast.scan.picking.peaks import peaks
+from camfast.scan.picking.picks import choose, default_distance, merge
 from camfast.scan.scanner import scan
+from camfast.scan.windows.plan import plan_windows
 from tests.scan.cases import STRIDE, WINDOW, density
 
 LABELS = ["nothing", "ring", "rod", "shell", "tetra_pod"]

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 import camfast
-from camfast.scan.density import Density
 from camfast.scan.describing import describe
-from camfast.scan.footprint import operations, peak_bytes
 from camfast.scan.preparing import Asked, planned, trunk_of
-from camfast.scan.sizes import budget, bytes_of, choose
 from camfast.scan.volumes import Volume
+from camfast.scan.windows.density import Density
+from camfast.scan.windows.footprint import operations, peak_bytes
+from camfast.scan.windows.sizes import budget, bytes_of, choose
 from tests.scan.cases import STRIDE, WINDOW, density
 
 
@@ -37,9 +37,7 @@ def test_what_is_no_amount(amount):
 
 
 def test_too_little_names_what_would_do():
-    with pytest.raises(
-        camfast.InputError, match=r"max_memory is 1M, and Python, torch and the network take \d+M"
-    ):
+    with pytest.raises(camfast.InputError, match=r"max_memory is 1M, and Python, torch and the network take \d+M"):
         budget(1 << 20)
 
 
@@ -68,7 +66,7 @@ def test_a_pass_that_does_not_fit_is_refused(explainer):
 
 
 def test_bricks_of_slow_networks_have_fewer_windows(explainer, monkeypatch):
-    from camfast.scan import sizes
+    from camfast.scan.windows import sizes
 
     found, plan = source(explainer, "exact")
     whole = choose(found, plan.lattice, plan.first, 4, 2 << 30, None)

@@ -17,8 +17,8 @@ from torch import nn
 
 import camfast
 from camfast.scan import Volume, write_volumes
-from camfast.scan.exact import Exact
-from camfast.scan.staging import Staging
+from camfast.scan.tasks.staging import Staging
+from camfast.scan.windows.exact import Exact
 from tests.scan.cases import STRIDE, WINDOW, contents, cut_small, density, small_network
 
 SHAPE = (20, 16, 24)

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 import camfast
-from camfast.scan.plan import plan_windows
 from camfast.scan.scanner import scan
+from camfast.scan.windows.plan import plan_windows
 from tests.scan.cases import cut_small, density
 
 WINDOW, STRIDE = 16, 8

@@ -14,8 +14,8 @@ import zarr
 from camfast.errors import InputError
 from camfast.scan import scan, write_volumes
 from camfast.scan.formats.raw import RawArray
-from camfast.scan.napari import get_reader, layers_of, read
-from camfast.scan.viewing import density_of, is_output, open_output, stretch
+from camfast.scan.showing.napari import get_reader, layers_of, read
+from camfast.scan.showing.viewing import density_of, is_output, open_output, stretch
 from camfast.scan.volumes import Volume
 from tests.scan.cases import STRIDE, WINDOW, density
 

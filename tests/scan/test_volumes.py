@@ -7,7 +7,7 @@ import torch
 from camfast.errors import InputError
 from camfast.scan import Volume, read_volume
 from camfast.scan.files import is_volume_file
-from camfast.scan.output import staged
+from camfast.scan.tasks.output import staged
 from camfast.scan.volumes import check_voxel_size, statistics, volume_of, walk
 
 SHAPE = (3, 5, 7)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from camfast._extras import require
 from camfast._version import __version__
 from camfast.provenance import as_json
-from camfast.scan.bricks import Slices, blocks_of
 from camfast.scan.formats.statistics import Statistics
 from camfast.scan.formats.writer import Step
-from camfast.scan.plan import Shape
 from camfast.scan.volumes import Triple, Volume
+from camfast.scan.windows.bricks import Slices, blocks_of
+from camfast.scan.windows.plan import Shape
 
 CHUNK = 128
 SHARD = 2 * CHUNK

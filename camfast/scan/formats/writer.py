@@ -5,9 +5,9 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from camfast.scan.bricks import Slices
 from camfast.scan.formats.statistics import Statistics
-from camfast.scan.plan import Shape
+from camfast.scan.windows.bricks import Slices
+from camfast.scan.windows.plan import Shape
 
 Step = tuple[int, int | None, Slices]
 

@@ -1,0 +1,1 @@
+"""Windows of a volume: where they lie, how they are cut, and what explains them."""
