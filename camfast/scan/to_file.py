@@ -17,7 +17,6 @@ from camfast.scan.formats.ome_zarr_writer import ZarrWriter
 from camfast.scan.formats.statistics import Statistics
 from camfast.scan.formats.writer import Step, Writer
 from camfast.scan.preparing import Asked, Planned, Prepared, identity, planned, prepared
-from camfast.scan.progress import Progress
 from camfast.scan.result import ScanResult
 from camfast.scan.side_outputs import SideOutputs, side_names
 from camfast.scan.summary import difference, residual, scores_of, warn_of_ill_conditioned
@@ -58,7 +57,7 @@ def to_file(asked: Asked, path: Path, client: Any, *, resume: bool, progress: bo
                 staging.keep(same, choices)
             job = _job(plan, ready, writer, staging, choices["threads"])
             try:
-                _run(job, runner, progress=progress)
+                run(job, runner, progress=progress)
                 facts = [job.parts.facts(brick.number) for brick in job.bricks]
                 found = _finished(job, plan, ready, staging, facts, runner)
             except KeyboardInterrupt:
@@ -76,11 +75,6 @@ def _check_not_read(outputs: Sequence[Path], asked: Asked) -> None:
         for path in outputs:
             if place is not None and path.resolve() == Path(place).resolve():
                 raise InputError(f"{path} is the {name}; write the result under another name")
-
-
-def _run(job: Job, runner: Runner, *, progress: bool) -> None:
-    with Progress(job.upsampler.lattice.plan.shape, job.windows, shown=progress) as bar:
-        run(job, runner, bar.windows, lambda _: None)
 
 
 def _runner(client: Any, folder: Path) -> AbstractContextManager[Runner]:

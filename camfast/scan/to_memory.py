@@ -11,7 +11,6 @@ from camfast.errors import InputError
 from camfast.scan.formats.statistics import Statistics
 from camfast.scan.formats.writer import Step
 from camfast.scan.preparing import Asked, planned, prepared
-from camfast.scan.progress import Progress
 from camfast.scan.result import ScanResult
 from camfast.scan.summary import difference, residual, scores_of, warn_of_ill_conditioned
 from camfast.scan.tasks.job import Block, Job
@@ -80,8 +79,7 @@ def to_memory(asked: Asked, client: Any, *, progress: bool) -> ScanResult:
         ready.trunk, ready.bricks, blocks, plan.chosen, ready.sizes.batch, plan.blend, plan.upsampler, writer,
         MemoryParts(), None, torch.get_num_threads(), None,
     )  # fmt: skip
-    with Progress(plan.plan.shape, job.windows, shown=progress) as bar:
-        run(job, Local(), bar.windows, lambda _: None)
+    run(job, Local(), progress=progress)
     facts = [job.parts.facts(brick.number) for brick in job.bricks]
     warn_of_ill_conditioned(facts, asked.explainer.layer)
     return ScanResult(

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from camfast.progress import Bar
+from camfast.scan.progress import Progress
 from camfast.scan.tasks.job import Job, block_task
 
 Advance = Callable[[int], None]
@@ -57,14 +59,16 @@ def _read_ahead(job: Job, numbers: list[int], reader: ThreadPoolExecutor) -> Ite
             ahead.cancel()
 
 
-def run(job: Job, runner: Runner, advance: Advance, block_done: Advance) -> None:
-    """Do what is left of a job: the bricks that have no part, then the blocks that are not written."""
-    done = [brick.number for brick in job.bricks if brick.number in job.parts]
-    advance(sum(job.windows_of(number) for number in done))
-    runner.bricks(job, [brick.number for brick in job.bricks if brick.number not in set(done)], advance)
+def run(job: Job, runner: Runner, *, progress: bool) -> None:
+    """Do what is left of a job: bricks that have no part, then blocks that are not written; with bars or without."""
+    done = {brick.number for brick in job.bricks if brick.number in job.parts}
+    with Progress(job.upsampler.lattice.plan.shape, job.windows, shown=progress) as bar:
+        bar.windows(sum(job.windows_of(number) for number in done))
+        runner.bricks(job, [brick.number for brick in job.bricks if brick.number not in done], bar.windows)
     left = [block.number for block in job.blocks if not job.is_written(block.number)]
-    block_done(len(job.blocks) - len(left))
-    runner.tasks(block_task, job, left, block_done)
+    with Bar(len(job.blocks), "write", shown=progress and len(job.blocks) > 1, unit="block") as blocks:
+        blocks.update(len(job.blocks) - len(left))
+        runner.tasks(block_task, job, left, blocks.update)
 
 
 @contextmanager
