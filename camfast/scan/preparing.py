@@ -17,6 +17,7 @@ from camfast.errors import CaptureError, IllConditionedWarning, InputError
 from camfast.provenance import as_json, provenance
 from camfast.scan.files import read_volume
 from camfast.scan.formats.chunked import ChunkedArray
+from camfast.scan.masking import chosen_windows
 from camfast.scan.picking.picks import default_distance
 from camfast.scan.tasks.assembly import Upsampler
 from camfast.scan.volumes import Volume
@@ -25,7 +26,6 @@ from camfast.scan.windows.density import Density, Normalize
 from camfast.scan.windows.difference import drawn
 from camfast.scan.windows.exact import Exact, Explained, first_window
 from camfast.scan.windows.lattice import Lattice, lattice_of
-from camfast.scan.windows.masking import chosen_windows
 from camfast.scan.windows.plan import BLENDS, Blend, Plan, plan_windows
 from camfast.scan.windows.segmenting import Blocks
 from camfast.scan.windows.shared import Shared
