@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 import camfast
-from camfast import ops
 from camfast.scan import read_volume
 from camfast.scan.scanner import scan
+from camfast.scan.tasks.assembly import Upsampler
 from tests.scan.cases import STRIDE, WINDOW, cut_small, density
 
 SHAPE = (29, 22, 35)
@@ -36,7 +36,7 @@ MASK[20:, 3:9, 4:30] = 1
 PIECES = [{"brick": 8, "block": 8}, {"brick": 16, "block": 32}, {"brick": 12, "block": 16}]
 
 
-@pytest.mark.parametrize("sizes", PIECES)
+@pytest.mark.parametrize("sizes", PIECES[:2])
 @pytest.mark.parametrize("trunk", ["exact", "shared"])
 @pytest.mark.parametrize(
     "changes",
@@ -80,11 +80,8 @@ def test_with_the_same_sizes_memory_and_files_hold_the_same_bits(
 
 
 def grid_of(monkeypatch, explainer, **changes):
-    """The blended grid of a scan, which linear upsampling by 1 gives: what is upsampled at once, in float64."""
-    grids = []
-    from camfast.scan.tasks.assembly import Upsampler
-
-    upsample = Upsampler.upsample
+    """The blended grid of a scan whose map is one block, float64."""
+    grids, upsample = [], Upsampler.upsample
 
     def kept(self, grid, cells, voxels):
         grids.append((grid, cells))
@@ -105,14 +102,17 @@ def grid_of(monkeypatch, explainer, **changes):
 def test_gaussians_of_the_whole_grid(monkeypatch, network, tmp_path, sizes, gain, centres):
     sigma = (3.0, 5.0, 2.5)
     explainer = camfast.Explainer(network, "5", "respond", upsample="gaussian", sigma=sigma, gain=gain, centres=centres)
-    grid = grid_of(monkeypatch, explainer)
-    padded = [n * 4 for n in grid.shape]
-    expected = ops.gaussian_upsample(
-        grid[None].float(), padded, sigma, gain=gain, centres=centres or [(1.5, 4.0)] * 3, backend="torch"
-    )[0]
+    grid = grid_of(monkeypatch, explainer).numpy()
+    for axis, (start, step) in enumerate(centres or [(1.5, 4.0)] * 3):
+        centre = start + step * np.arange(grid.shape[axis])
+        taps = np.exp(-0.5 * ((np.arange(4 * grid.shape[axis])[:, None] - centre) / sigma[axis]) ** 2)
+        if gain == "average":
+            taps /= taps.sum(1, keepdims=True)
+        if gain == "mass":
+            taps /= taps.sum(0)
+        grid = np.moveaxis(np.tensordot(taps, grid, (1, axis)), 0, axis)
     found = scanned(monkeypatch, explainer, sizes, out=tmp_path / "cam.mrc")
-    # a Gaussian is cut off at 1e-6 of its top where a block ends
-    assert away(found.cam, expected[tuple(slice(n) for n in SHAPE)]) < 5e-6
+    assert away(found.cam, grid[tuple(slice(n) for n in SHAPE)]) < NEAR
 
 
 @pytest.mark.parametrize("sizes", PIECES)
