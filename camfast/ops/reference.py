@@ -139,7 +139,15 @@ def running_max(values: Tensor, index: Tensor, candidate: Tensor, unit: int | Te
 def window_sum(total: Tensor, maps: Tensor, origins: Tensor, taper: Tensor, blend: Blend) -> Tensor:
     """One window after the other, each added to its cells or compared with them."""
     total = total.clone()
-    for window, origin in zip(maps.to(torch.float64), origins.tolist(), strict=True):
+    places = origins.tolist()
+    for number, origin in enumerate(places):
+        for axis, (first, grid, size) in enumerate(zip(origin, total.shape[1:], taper.shape, strict=True)):
+            if not 0 <= first <= grid - size:
+                raise ValueError(
+                    f"origins: window {number} starts at cell {first} of axis {axis}, and must lie wholly inside the "
+                    f"grid: it may start at cells 0 to {grid - size}"
+                )
+    for window, origin in zip(maps.to(torch.float64), places, strict=True):
         cells = total[(slice(None), *(slice(o, o + n) for o, n in zip(origin, taper.shape, strict=True)))]
         if blend == "mean":
             cells += taper * window

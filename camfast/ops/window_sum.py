@@ -42,7 +42,8 @@ def window_sum(
         A map a window and target, (N, T, *h) on the cells of the window; float64, float32, bfloat16 or float16.
     origins
         o_n, the first cell of each window in the grid, (N, axes); int64 or int32. Every window lies wholly inside the
-        grid. Tensors on a GPU aren't waited for to see that: there what lies outside is left out.
+        grid. Tensors on a GPU aren't waited for to see that: a window that doesn't is moved inside, and its cells
+        become NaN.
     taper
         Weights of a window's cells, (*h), float64; not used by ``"max"``.
     blend

@@ -260,6 +260,10 @@ def test_window_sum(
     expected = reference.window_sum(total, maps, origins, taper, blend)  # type: ignore[arg-type]
     found = interpreted("window_sum", total, maps, origins, taper, blend)
     torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+    found = interpreted("window_sum", total, maps, origins, taper, blend, total)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+    origins[2] = 2**32 + 1  # outside: moved in, and NaN
+    assert interpreted("window_sum", total, maps[2:3], origins[2:3], taper, blend).isnan().sum() >= 2 * taper.numel()
 
 
 @pytest.mark.parametrize(
