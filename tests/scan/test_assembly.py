@@ -11,7 +11,7 @@ from camfast.scan.scanner import scan
 from camfast.scan.tasks.assembly import Upsampler
 from tests.scan.cases import STRIDE, WINDOW, cut_small, density
 
-SHAPE = (29, 22, 35)
+SHAPE = (21, 17, 27)
 NEAR = 1e-6  # of the largest value: float32, and a position in a block that isn't the one in the volume
 
 
@@ -31,7 +31,7 @@ def scanned(monkeypatch, explainer, sizes=None, **changes):
 
 
 MASK = np.zeros(SHAPE, np.float32)
-MASK[20:, 3:9, 4:30] = 1
+MASK[16:, 3:6, 4:22] = 1
 
 PIECES = [{"brick": 8, "block": 8}, {"brick": 16, "block": 32}, {"brick": 12, "block": 16}]
 
