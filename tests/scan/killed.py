@@ -103,8 +103,9 @@ def at_moments(name: str, folder: Path) -> dict[str, object]:
             if len(left) < MOMENTS:
                 for path in disturbed.glob("cam*"):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    names = sorted(path.name for path in disturbed.iterdir() if path.name.startswith("."))
-    return {"left": left, "wrong": wrong, "ends": ends, "hidden": names, "names": sorted(expected), "seconds": seconds}
+    again = in_child(lambda: scanned(out, **options))  # refused, as the output exists; what a kill left is removed
+    hidden = sorted(path.name for path in disturbed.glob(".*"))
+    return {"left": left, "wrong": wrong, "ends": ends, "again": again, "hidden": hidden, "names": sorted(expected)}
 
 
 class Killer:
