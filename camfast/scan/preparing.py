@@ -266,7 +266,7 @@ def identity(plan: Planned) -> dict[str, Any]:
         "volume": _volume_identity(plan.source),
         "window": list(plan.plan.window),
         "stride": list(plan.plan.stride),
-        "windows": chosen,
+        "mask": chosen,
         **{name: as_json(getattr(asked, name)) for name in same},
         **found,
         "device": next((p.device.type for p in asked.explainer.model.parameters()), "cpu"),

@@ -41,11 +41,12 @@ def picked(plan: Planned) -> dict[int, str]:
             f"picks are particles of classes, and the target is {target!r}; give a class, or leave picks out"
         )
     named = {int(one): labels[one] if one < len(labels) else f"class-{one}" for one in wanted}
-    return {
-        index: re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-") or f"class-{index}"
-        for index, name in named.items()
-        if not isinstance(target, str) or name.lower() not in NOTHING
-    }
+    found: dict[int, str] = {}
+    for index, name in named.items():
+        if not isinstance(target, str) or name.lower() not in NOTHING:
+            word = re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-") or f"class-{index}"
+            found[index] = word if word not in found.values() else f"{word}-{index}"
+    return found
 
 
 def side_names(path: Path, plan: Planned) -> list[Path]:

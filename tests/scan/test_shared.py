@@ -182,6 +182,7 @@ class Skips(nn.Module):
         (SqueezeExcite(), "depends on every voxel along z"),
         (Positions(), "when the window is moved, as with tables of positions"),
         (Table(), "does not take a piece of"),
+        (nn.Conv3d(1, 1, 3, padding=1, padding_mode="circular"), "at the volume's border changes by"),
     ],
 )
 def test_trunks_that_windows_cannot_share_are_refused(network, front, says):

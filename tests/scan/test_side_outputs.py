@@ -94,6 +94,13 @@ def test_predicted_maps_have_picks_of_all_classes_but_nothing(explainer, volume,
         scan(volume, explainer, out=tmp_path / "b.mrc", also=["picks"], **options(target="predicted", pick_by="map"))
 
 
+def test_labels_that_become_the_same_name_have_files_of_their_own(explainer, volume, tmp_path):
+    labels = ["nothing", "a b", "a-b", "ring", "c"]
+    scan(volume, explainer, out=tmp_path / "cam.zarr", also=["picks"], **options(target=[1, 2], labels=labels))
+    names = {path.name for path in tmp_path.glob("*.json")}
+    assert names == {"cam.picks.a-b.json", "cam.picks.a-b-2.json"}
+
+
 def test_the_report_is_there_and_the_same_again(explainer, volume, tmp_path):
     pages = []
     for _ in range(2):

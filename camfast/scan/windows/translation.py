@@ -113,6 +113,7 @@ def disagreement(
     halo: Halo,
     device: torch.device,
     dtype: torch.dtype,
+    beyond: Sequence[int] = (0, 0, 0),
 ) -> float:
     """How far what is computed of a crop of noise is from the crop of what is computed, where its border isn't seen.
 
@@ -121,25 +122,28 @@ def disagreement(
     function
         (1, 1, D, H, W) to (1, C, z, y, x).
     crop, shift
-        Shape of the crop, and where it begins in the larger piece, in voxels.
+        Shape of the crop, and where it begins in the larger piece, in voxels; where that is 0 both begin at a border.
     cell
         Voxels a cell.
     halo
         Cells from which the crop's border is seen.
     device, dtype
         Of the noise.
+    beyond
+        How far the larger piece goes on behind the crop, in voxels.
 
     Returns
     -------
     float
         The largest difference, as a share of the largest value.
     """
-    whole = [n + s for n, s in zip(crop, shift, strict=True)]
+    whole = [n + s + b for n, s, b in zip(crop, shift, beyond, strict=True)]
     values = torch.randn(1, 1, *whole, generator=torch.Generator().manual_seed(0)).to(device, dtype)
     z, y, x = (slice(s, s + n) for s, n in zip(shift, crop, strict=True))
     with torch.no_grad():
         large, small = function(values)[0].float(), function(values[:, :, z, y, x].contiguous())[0].float()
-    inside = [slice(a, n - b) for a, b, n in zip(halo.before, halo.behind, small.shape[1:], strict=True)]
+    ends = zip(shift, halo.before, halo.behind, small.shape[1:], strict=True)
+    inside = [slice(a if s else 0, n - b) for s, a, b, n in ends]
     steps = [s // c for s, c in zip(shift, cell, strict=True)]
     moved = [slice(i.start + s, i.stop + s) for i, s in zip(inside, steps, strict=True)]
     left, right = small[(slice(None), *inside)], large[(slice(None), *moved)]
@@ -164,4 +168,11 @@ def check_translation(trunk: _Function, lattice: Lattice, halo: Halo, device: to
             f"trunk='shared' cannot be used: what the layer says of a place changes by {away:.1%} when the window is "
             "moved, as with tables of positions, or pooling that doesn't follow the stride, so windows cannot share "
             "it; use trunk='exact'"
+        )
+    away = disagreement(trunk, crop, (0, 0, 0), lattice.cell, halo, device, dtype, beyond=lattice.cell)
+    if not away <= TOLERANCE:
+        raise InputError(
+            f"trunk='shared' cannot be used: what the layer says at the volume's border changes by {away:.1%} with "
+            "what lies at the other end, as with circular padding, so pieces of the volume cannot stand for it; use "
+            "trunk='exact'"
         )
