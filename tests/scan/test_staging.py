@@ -119,7 +119,7 @@ def weights(scale):
         ({"batch": 3}, "batch was 2 and is 3"),
         ({"dtype": "float16"}, "dtype was 'float32' and is 'float16'"),
         ({"also": ["scores"]}, r"also was \[\] and is \['scores'\]"),
-        ({"mask": np.eye(SHAPE[1])[None, :, :1] * np.ones(SHAPE)}, "windows was None and is"),
+        ({"mask": np.eye(SHAPE[1])[None, :, :1] * np.ones(SHAPE)}, "mask was None and is"),
         ({"labels": ["a", "b"]}, r"labels was None and is \['a', 'b'\]"),
         ({"about": {"model": "new"}}, "about.model was None and is 'new'"),
         ({"volume": density(SHAPE)}, r"volume.path was '.* and is None"),
