@@ -4,6 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -129,6 +130,11 @@ class Planned:
     def segments(self) -> bool:
         """Whether the network gives a score for every class and voxel."""
         return self.first.places == self.plan.window
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """How the maps come about, with the model's fingerprint, which takes a while."""
+        return provenance(self.asked.explainer, self.asked.target)
 
     @property
     def blend(self) -> Blend:
@@ -259,7 +265,6 @@ def identity(plan: Planned) -> dict[str, Any]:
         If the model's tensors hold no values.
     """
     asked = plan.asked
-    found = provenance(asked.explainer, asked.target)
     same = [one.name for one in fields(asked) if one.name not in _NO_MATTER]
     chosen = None if plan.chosen is None else hashlib.sha256(np.packbits(plan.chosen).data).hexdigest()
     return {
@@ -268,7 +273,7 @@ def identity(plan: Planned) -> dict[str, Any]:
         "stride": list(plan.plan.stride),
         "mask": chosen,
         **{name: as_json(getattr(asked, name)) for name in same},
-        **found,
+        **plan.provenance,
         "device": next((p.device.type for p in asked.explainer.model.parameters()), "cpu"),
     }
 

@@ -147,10 +147,8 @@ def _class_name(one: Any, labels: Any) -> str:
 
 def _about(plan: Planned, names: list[str], measured: dict[str, Any]) -> dict[str, Any]:
     """How the map came about, what matters most first: a header may have no room for the rest."""
-    from camfast.provenance import provenance
-
     asked = plan.asked
-    found = provenance(asked.explainer, asked.target)
+    found = plan.provenance
     label = {"label": names[0]} if len(names) == 1 else {"labels": names} if names else {}
     first = {name: found[name] for name in ("method", "layer", "target")}
     scanned: dict[str, Any] = {
@@ -165,4 +163,6 @@ def _about(plan: Planned, names: list[str], measured: dict[str, Any]) -> dict[st
     if plan.source.path is not None:
         scanned["volume"] = plan.source.path.name
     about = dict(asked.about)
-    return as_json({**first, **label, "model_sha256": found["model_sha256"], **about, **scanned, **found, **measured})  # type: ignore[no-any-return]
+    sha = {"model_sha256": found["model_sha256"]}
+    kept: dict[str, Any] = as_json({**first, **label, **sha, **about, **scanned, **found, **measured})
+    return kept

@@ -300,7 +300,13 @@ def test_a_folder_that_is_deleted_while_it_is_written_to(scanning, interrupted, 
     expected = scanning(out=tmp_path / name)
     for path in tmp_path.glob("cam*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    error = interrupted(at=4, do=lambda: shutil.rmtree(tmp_path / f".{name}.partial" / what), out=tmp_path / name)
+
+    def delete():
+        gone = tmp_path / "gone"  # at once, and not file by file while others come and go
+        (tmp_path / f".{name}.partial" / what).rename(gone)
+        shutil.rmtree(gone)
+
+    error = interrupted(at=4, do=delete, out=tmp_path / name)
     assert isinstance(error, OSError)
     assert name in str(error)
     assert not list(tmp_path.glob("cam*"))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from camfast import ops
 from camfast.errors import InputError
-from camfast.scan.windows.bricks import Brick, Slices
+from camfast.scan.windows.bricks import Brick, Slices, relative
 from camfast.scan.windows.exact import Explained, Rows, check_finite, window_cells
 from camfast.scan.windows.plan import Blend
 
@@ -214,11 +214,9 @@ Parts = MemoryParts | FolderParts
 def touching(bricks: list[Brick], cells: Slices) -> Iterator[tuple[Brick, Slices, Slices]]:
     """Bricks that share cells with a region, in their order: each with these cells as its own, and as the region's."""
     for brick in bricks:
-        shared = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(brick.cells, cells, strict=True)]
-        if all(begin < end for begin, end in shared):
-            own = tuple(slice(b - a.start, e - a.start) for (b, e), a in zip(shared, brick.cells, strict=True))
-            into = tuple(slice(b - a.start, e - a.start) for (b, e), a in zip(shared, cells, strict=True))
-            yield brick, own, into  # type: ignore[misc]
+        z, y, x = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(brick.cells, cells, strict=True))
+        if all(axis.start < axis.stop for axis in (z, y, x)):
+            yield brick, relative((z, y, x), brick.cells), relative((z, y, x), cells)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -55,7 +55,7 @@ class Brick:
         z, y, x = ((n - 1) * s + w for n, s, w in zip(self.counts, plan.stride, plan.window, strict=True))
         return z, y, x
 
-    @property
+    @cached_property
     def cells(self) -> Slices:
         """The cells of the volume that its windows touch."""
         steps = zip(self.counts, self.lattice.plan.stride, self.lattice.cell, self.lattice.window, strict=True)
