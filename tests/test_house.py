@@ -33,6 +33,7 @@ ORDER = (
     {"metrics", "perturbation", "saving"},
     {"plot"},
     {"scan"},
+    {"live"},
     {"cli"},
     {"__main__"},
 )
@@ -60,7 +61,7 @@ WITHIN_OPS = (
 OPTIONAL = {
     "triton", "matplotlib", "zarr", "scipy", "PIL", "skimage", "mrcfile", "tifffile", "nibabel", "ome_zarr_models",
     "jinja2", "lmfit", "dask", "dask_jobqueue", "distributed", "onnx", "onnxscript", "onnxruntime", "gemmi",
-    "napari", "npe2",
+    "napari", "npe2", "starlette", "uvicorn", "websockets", "zmq", "av", "watchfiles", "pymmcore_plus",
 }  # fmt: skip
 LONGEST = 300
 PUBLIC = [
@@ -71,6 +72,7 @@ PUBLIC = [
     "camfast.perturbation",
     "camfast.simulate",
     "camfast.scan",
+    "camfast.live",
     "camfast.plot",
 ]
 

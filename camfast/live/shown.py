@@ -1,0 +1,91 @@
+"""What the pipeline hands to those who show, record or decide."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from camfast.live.frames import Frame
+from camfast.live.settings import Choices, Settings
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One frame with its overlay. Its arrays are written to again after `Sink.put` has returned: copy what is kept.
+
+    Attributes
+    ----------
+    frame : Frame
+        As it came from the source.
+    rgb : ndarray
+        (H, W, 3) uint8: the map in colour over the frame (of a volume: over its projections).
+    gray : ndarray
+        (H, W) or (H, W, 3) uint8: the frame alone, as it is shown.
+    grid : ndarray
+        (h, w) or (d, h, w) float32: the map on the layer's grid.
+    scores : ndarray
+        (C,) float32: the network's output.
+    target : int
+        The class that is explained.
+    settings : Settings
+        What the overlay was made with.
+    low, high : float
+        Values of the map at both ends of the colours.
+    black, white : float
+        Levels of the frame at both ends of the greys.
+    milliseconds : mapping
+        What each stage took, by name; ``"forward"`` is the network's own.
+    """
+
+    frame: Frame
+    rgb: NDArray[Any]
+    gray: NDArray[Any]
+    grid: NDArray[Any]
+    scores: NDArray[Any]
+    target: int
+    settings: Settings
+    low: float
+    high: float
+    black: float
+    white: float
+    milliseconds: Mapping[str, float]
+
+
+class Sink(Protocol):
+    """Where overlays go; called by the pipeline's thread for each one, so it has to return within milliseconds."""
+
+    @property
+    def name(self) -> str:
+        """What was asked for, such as ``zarr:run.zarr``."""
+
+    def put(self, shown: Shown) -> None:
+        """Take an overlay; the arrays are valid until this returns."""
+
+    def close(self) -> None:
+        """Finish what was taken; no more comes."""
+
+
+class Control(Protocol):
+    """What a page sees and changes: `camfast.live.Session` is one."""
+
+    @property
+    def choices(self) -> Choices:
+        """What the settings can be."""
+
+    @property
+    def settings(self) -> Settings:
+        """What is shown now."""
+
+    def change(self, changes: dict[str, Any]) -> Settings:
+        """Change some settings, and return all of them; InputError where one doesn't fit."""
+
+    def status(self) -> dict[str, Any]:
+        """Return what can be said of source, counts and latencies, for JSON.
+
+        ``source``: what was asked for; ``state``: "starting", "running", "stalled", "failed" or "ended"; ``message``:
+        what there is to say of it, or ""; ``arrived``, ``shown``, ``dropped``, ``broken``, ``failed``: frames, with
+        arrived = shown + dropped + failed + at most one that waits; ``fps``: overlays a second; ``source_fps``;
+        ``latency_ms``: {"p50", "p95", "p99"} from frame to encoded overlay, of the last 300, or None each;
+        ``frame_shape``: list; ``dtype``: str; ``model``: str.
+        """

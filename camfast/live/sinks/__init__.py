@@ -1,0 +1,1 @@
+"""Where overlays go besides the page, one module a kind."""
