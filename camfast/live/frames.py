@@ -31,7 +31,7 @@ class Frame:
     ----------
     data : ndarray
         (H, W) grey, (H, W, 3) red, green and blue, or (D, H, W) a volume; uint8, uint16 or float32, contiguous.
-        It is the source's to write to again once the next frame is read, unless the source says otherwise.
+        Nobody writes to it again: it may be kept.
     number : int
         Which of the source's frames, from 0; a source that loses frames skips their numbers.
     time : float
