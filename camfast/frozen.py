@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from camfast.targets import Classes, Target, class_indices
 
 # Calls before a CUDA graph is captured: libraries choose their algorithms and allocate what they keep.
 _WARM_UP = 3
+_Result = TypeVar("_Result")
 
 
 class Run(Protocol):
@@ -50,7 +51,7 @@ class Frozen:
         self._inputs: Arguments = tree_map(_detached, arguments(example))
         self._outputs = Outputs(kept=True)
         self._classes: dict[Hashable, Classes] = {}
-        self._graphs: dict[Hashable, Graph] = {}
+        self._graphs: dict[Hashable, Graph[Explanation]] = {}
         self._on_gpu = first.scores.is_cuda
         self._lock = threading.Lock()
 
@@ -87,12 +88,22 @@ class Frozen:
             result = self._replayed(inputs, target) if self._on_gpu else self._explained(inputs, target)
             return result if out is None else _written(result, out)
 
+    @property
+    def inputs(self) -> Arguments:
+        """The model's arguments, positional and by name, in the tensors that are kept for them."""
+        return self._inputs
+
+    def explain_kept(self, target: Target) -> Explanation:
+        """Explain what `inputs` hold, as work on the current stream alone.
+
+        For a caller who fills them, and captures this and more in a CUDA graph of their own: classes are then given as
+        the `camfast.targets.Classes` of a tensor that is filled before each replay.
+        """
+        args, kwargs = self._inputs
+        return self._run(kwargs or args, target, None, self._outputs, lambda _: self._inputs)
+
     def _explained(self, inputs: Any, target: Target) -> Explanation:
         return self._run(inputs, target, None, self._outputs, self._copied)
-
-    def _captured(self, inputs: Any, target: Target) -> Explanation:
-        """What a graph holds: it starts from the kept inputs, which are filled before each replay."""
-        return self._run(inputs, target, None, self._outputs, lambda _: self._inputs)
 
     def _copied(self, inputs: Any) -> Arguments:
         """The inputs, in the tensors that are kept for them."""
@@ -107,7 +118,7 @@ class Frozen:
         key = (kind, _autocast(self._scores.device))
         if key not in self._graphs:
             self._copied(inputs)
-            self._graphs[key] = Graph(lambda: self._captured(inputs, kept), target)
+            self._graphs[key] = Graph(lambda: self.explain_kept(kept), target)
         self._copied(inputs)  # a model may have changed them in place
         return self._graphs[key].replay()
 
@@ -124,13 +135,13 @@ class Frozen:
         return kind, self._classes[kind]
 
 
-class Graph:
+class Graph(Generic[_Result]):
     """A CUDA graph of an explanation, with the tensors that it leaves its results in.
 
     Parameters
     ----------
     explain
-        What is captured.
+        What is captured: work on the current stream that waits for nothing.
     target
         Kept alive with the graph, which holds what became of it.
 
@@ -140,7 +151,7 @@ class Graph:
         If something of it can't be captured.
     """
 
-    def __init__(self, explain: Callable[[], Explanation], target: Target) -> None:
+    def __init__(self, explain: Callable[[], _Result], target: Target) -> None:
         self.target = target
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
@@ -159,7 +170,7 @@ class Graph:
                 "waits for the GPU; call the explainer itself"
             ) from error
 
-    def replay(self) -> Explanation:
+    def replay(self) -> _Result:
         """Run again on what the kept inputs and classes hold now."""
         self._graph.replay()
         return self._result

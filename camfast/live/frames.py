@@ -106,4 +106,4 @@ def checked(data: Any, *, volume: bool, what: str) -> NDArray[Any]:
         if array.dtype.kind not in "biuf":
             raise BrokenFrameError(f"{what} holds {array.dtype}, expected real numbers: uint8, uint16 or float32")
         array = array.astype(np.uint8 if array.dtype.kind == "b" else np.float32)
-    return np.ascontiguousarray(array)
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))

@@ -1,0 +1,175 @@
+"""What a camera's frame needs before a network, and before a person's eye."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from camfast.live.frames import DTYPES
+from camfast.live.levels import HALF_LIFE, RunningRange
+from camfast.live.resampling import Resampler
+from camfast.models import Preprocess
+
+Levels = Literal["auto"] | tuple[float, float] | None
+
+_BANDS = {"RGB": (0, 1, 2), "BGR": (2, 1, 0), "L": (0,)}
+_LUMA = (0.299, 0.587, 0.114)
+# Black and white of frames whose levels aren't given: nearly all pixels lie between them.
+_PERCENTILES = (0.1, 99.9)
+
+
+@dataclass(frozen=True)
+class FrameForm:
+    """What all frames of a pipeline are like.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (H, W), (H, W, 3), or (D, H, W) of a volume.
+    dtype : str
+        ``"uint8"``, ``"uint16"`` or ``"float32"``.
+    volume : bool
+        Whether three axes are those of a volume.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    volume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, found {self.dtype!r}")
+        axes = "(D, H, W)" if self.volume else "(H, W) or (H, W, 3)"
+        fits = len(self.shape) == 3 if self.volume else len(self.shape) == 2 or self.shape[2:] == (3,)
+        if not fits or min(self.shape) < 1:
+            raise ValueError(f"frame_shape must be {axes} with at least one pixel, found {self.shape}")
+
+    @property
+    def planes(self) -> tuple[int, int, int]:
+        """(C, H, W) with the colours in front, or (D, H, W)."""
+        if self.volume or len(self.shape) == 2:
+            return (1, *self.shape)[-3:]  # type: ignore[return-value]
+        return (3, self.shape[0], self.shape[1])
+
+
+class Preparation:
+    """Turn a raw frame into the network's input and into the greys that are shown, in tensors that are kept.
+
+    Both see the same pixels: v = 255·clip((frame − black)/(white − black), 0, 1). The input of a picture is
+    (v·scale − mean)/std of ``preprocess`` after resampling (before the clipping, which changes nothing but at pixels
+    beyond the levels); without ``preprocess`` the frame standardised: (frame − its mean)/its standard deviation.
+
+    Parameters
+    ----------
+    form
+        Of the frames.
+    preprocess
+        Of pictures; None: standardise, at the frame's own size.
+    levels
+        (black, white); ``"auto"``: the frames' running percentiles 0.1 and 99.9; None: (0, 255) for uint8, else auto.
+    half_life
+        Of the percentiles, in frames.
+    device
+        Of the network.
+
+    Raises
+    ------
+    ValueError
+        If ``levels`` are no two different finite numbers, or ``preprocess`` is given for volumes.
+    """
+
+    def __init__(
+        self,
+        form: FrameForm,
+        preprocess: Preprocess | None,
+        levels: Levels = None,
+        half_life: float = HALF_LIFE,
+        device: torch.device | None = None,
+    ) -> None:
+        if form.volume and preprocess is not None:
+            raise ValueError("preprocess is for pictures: leave it out for volumes, which are standardised")
+        self.form, self._preprocess = form, preprocess
+        device = torch.device("cpu") if device is None else device
+        self._planes = torch.empty(form.planes, device=device)
+        size = (preprocess.size if preprocess else None) or form.planes[1:]
+        self._small = self._resampler = None
+        if not form.volume:
+            self._resampler = Resampler(form.planes, size, preprocess.resample if preprocess else "bilinear", device)
+        self.input = torch.empty(self._input_shape(size), device=device)
+        self._fixed = _checked_levels(levels, form.dtype)
+        values = math.prod(form.shape) if form.volume else form.planes[0] * math.prod(size)
+        self._range = RunningRange(values, _PERCENTILES, half_life, device)
+        if self._fixed is not None:
+            self._range.ends.copy_(torch.tensor(self._fixed))
+        self._luma = torch.tensor(_LUMA, device=device)[:, None, None]
+        self._as_stored = form.dtype == "uint8" and self._fixed == (0.0, 255.0)
+        self.gray = torch.empty(form.shape, dtype=torch.uint8, device=device)
+
+    @property
+    def black(self) -> Tensor:
+        """The level that is shown black, a tensor of no axis."""
+        return self._range.low
+
+    @property
+    def white(self) -> Tensor:
+        """The level that is shown white, a tensor of no axis."""
+        return self._range.high
+
+    def __call__(self, raw: Tensor) -> None:
+        """Fill `input` and `gray` from a frame of the form, on the network's device."""
+        colours = not self.form.volume and raw.ndim == 3
+        self._planes.copy_(raw.permute(2, 0, 1) if colours else raw)
+        pixels = self._planes if self._resampler is None else self._resampler(self._planes)
+        if self._fixed is None:
+            self._range.update(pixels)
+        span = self.white - self.black
+        gain = torch.where(span == 0, 0.0, 255.0 / span)
+        if self._preprocess is None:
+            self._standardise(pixels)
+        else:
+            self._normalise(pixels.sub_(self.black).mul_(gain).clamp_(0, 255), self._preprocess)
+        if self._as_stored:
+            self.gray.copy_(raw)
+            return
+        shown = self._planes.mul_(gain).add_(0.5 - self.black * gain)
+        if self.form.dtype == "float32":
+            shown.nan_to_num_(0.0)
+        shown.clamp_(0, 255)
+        self.gray.copy_(shown.permute(1, 2, 0) if colours else shown.view(self.form.shape))
+
+    def _input_shape(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        if self.form.volume:
+            return (1, 1, *self.form.shape)
+        channels = len(_BANDS[self._preprocess.channels]) if self._preprocess else self.form.planes[0]
+        return (1, channels, *size)
+
+    def _standardise(self, pixels: Tensor) -> None:
+        std, mean = torch.std_mean(pixels)
+        torch.sub(pixels.view(self.input.shape), mean, out=self.input)
+        self.input.div_(torch.where(std > 0, std, 1.0))  # a shutter that is closed
+
+    def _normalise(self, pixels: Tensor, preprocess: Preprocess) -> None:
+        if preprocess.channels == "L" and len(pixels) == 3:
+            pixels = pixels.mul_(self._luma).sum(0, keepdim=True)
+        for channel, band in enumerate(_BANDS[preprocess.channels]):
+            mean, std = preprocess.mean[channel], preprocess.std[channel]
+            one = self.input[0, channel]
+            torch.mul(pixels[band if len(pixels) == 3 else 0], preprocess.scale / std, out=one)
+            one.sub_(mean / std)
+
+
+def _checked_levels(levels: Any, dtype: str) -> tuple[float, float] | None:
+    """(black, white), or None where they follow the frames."""
+    if levels is None:
+        return (0.0, 255.0) if dtype == "uint8" else None
+    if levels == "auto":
+        return None
+    try:
+        black, white = map(float, levels)
+    except (TypeError, ValueError):
+        black = white = math.nan
+    if not (math.isfinite(black) and math.isfinite(white)) or black == white:
+        raise ValueError(f"levels must be 'auto' or two different finite numbers (black, white), found {levels!r}")
+    return black, white
