@@ -219,6 +219,7 @@ def overlay(
     sigma1: float,
     black: float,
     white: float,
+    threshold: float,
     out: int,
     out_sn: int,
     threads: int,

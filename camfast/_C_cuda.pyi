@@ -296,6 +296,7 @@ def overlay(
     alpha: float,
     black: float,
     white: float,
+    threshold: float,
     out: int,
     out_sn: int,
     device: int,

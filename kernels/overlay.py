@@ -1,7 +1,8 @@
 """Heat over an image: upsampling, scaling, colour and blending in one pass, from any image to bytes.
 
 u = the heat at the pixel (linear), t = clip((u − low) / (high − low), 0, 1), colour = table[round(255 t)], v = 255 ·
-clip((image − black) / (white − black), 0, 1), result = round(v + (colour − v)·alpha); magenta where u is NaN.
+clip((image − black) / (white − black), 0, 1), result = round(v + (colour − v)·alpha), with alpha 0
+where t < threshold; magenta where u is NaN.
 
 A program owns a block of pixels of one row. Three bytes a pixel make bad stores: where a row is a whole number of
 words, the pixels' colours are exchanged within the program and leave as words, side by side.
@@ -41,7 +42,7 @@ def blended(image, colour, black, gain, alpha):
 @triton.jit
 def overlay_kernel(
     image, heat, table, result,  # (N, H, W[, 3]), (N, h, w) contiguous, (256, 3) bytes, (N, H, W, 3) bytes or words
-    low, high, alpha, black, gain,  # low and high: numbers, or where they are; gain = 255 / (white - black)
+    low, high, alpha, black, gain, threshold,  # low and high: numbers, or where they are; gain = 255 / (white - black)
     y_first, y_weights, x_first, x_weights,
     h, w, H, W, i_n, i_y, i_x, i_c,
     Y_TAPS: tl.constexpr, X_TAPS: tl.constexpr, ON_DEVICE: tl.constexpr, GRAY: tl.constexpr, WORDS: tl.constexpr,
@@ -67,15 +68,17 @@ def overlay_kernel(
         u += weighted(line, y_weights, y, H, y < H, j, Y_TAPS)
     t = tl.where(low == high, 0.0, (u - low) / (high - low))
     shown = (t == t) & (u == u)
-    colour = table + 3 * nearest(255.0 * within(t, 1.0))
+    t = within(t, 1.0)
+    opacity = tl.where(t < threshold, 0.0, alpha)
+    colour = table + 3 * nearest(255.0 * t)
 
     pixel = image + n * i_n + y * i_y + x * tl.cast(i_x, tl.int64)
     red = tl.load(pixel, inside, 0)
     green = red if GRAY else tl.load(pixel + i_c, inside, 0)
     blue = red if GRAY else tl.load(pixel + 2 * tl.cast(i_c, tl.int64), inside, 0)
-    red = blended(red, tl.load(colour), black, gain, alpha)
-    green = blended(green, tl.load(colour + 1), black, gain, alpha)
-    blue = blended(blue, tl.load(colour + 2), black, gain, alpha)
+    red = blended(red, tl.load(colour), black, gain, opacity)
+    green = blended(green, tl.load(colour + 1), black, gain, opacity)
+    blue = blended(blue, tl.load(colour + 2), black, gain, opacity)
     rgb = tl.where(shown, red | (green << 8) | (blue << 16), 0xFF00FF)
 
     if WORDS:
@@ -104,6 +107,7 @@ def overlay(
     alpha: float,
     black: float,
     white: float,
+    threshold: float,
     out: Tensor,
 ) -> None:
     """Fill out, bytes (N, H, W, 3), contiguous, from an image (N, H, W) or (N, H, W, 3) of any strides.
@@ -118,7 +122,7 @@ def overlay(
     words = W % 4 == out.data_ptr() % 4 == out.storage_offset() % 4 == 0
     overlay_kernel[(N * H * cdiv(W, block),)](
         image, heat, table, out.view(-1).view(torch.int32) if words else out,
-        low, high, alpha, black, 255.0 / (white - black), y.first, y.weights, x.first, x.weights,
+        low, high, alpha, black, 255.0 / (white - black), threshold, y.first, y.weights, x.first, x.weights,
         y.cells, x.cells, H, W, *strides(image), *((0,) if gray else ()),
         Y_TAPS=y.taps, X_TAPS=x.taps, ON_DEVICE=isinstance(low, Tensor), GRAY=gray, WORDS=words, BLOCK=block,
     )  # fmt: skip

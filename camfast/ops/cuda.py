@@ -165,6 +165,7 @@ def overlay(
     sigma: Sequence[float] | None,
     black: float,
     white: float,
+    threshold: float,
     out: Tensor | None = None,
 ) -> Tensor:
     """See `camfast.ops.overlay`."""
@@ -176,7 +177,7 @@ def overlay(
     _kernels().overlay(
         DTYPE_CODES[image.dtype], image.shape[0], *size, 3 if image.ndim == 4 else 1, pixels.data_ptr(),
         DTYPE_CODES[heat.dtype], cells.data_ptr(), *_axes(bands, spatial, size), colors.data_ptr(),
-        *_level(low), *_level(high), alpha, black, white, out.data_ptr(), out.stride(0), *_queue(image),
+        *_level(low), *_level(high), alpha, black, white, threshold, out.data_ptr(), out.stride(0), *_queue(image),
     )  # fmt: skip
     return out
 

@@ -184,6 +184,7 @@ def overlay(
     sigma: Sequence[float] | None,
     black: float,
     white: float,
+    threshold: float,
     out: Tensor,
 ) -> Iterable[Any]:
     """See `camfast.ops.overlay`."""
@@ -191,7 +192,7 @@ def overlay(
     return (
         DTYPE_CODES[image.dtype], image.shape[0], *image.shape[1:3], 3 if image.ndim == 4 else 1, pixels,
         DTYPE_CODES[heat.dtype], *heat.shape[1:], cells, colors, float(low), float(high),
-        alpha, *(sigma or (0.0, 0.0)), black, white, out, out.stride(0),
+        alpha, *(sigma or (0.0, 0.0)), black, white, threshold, out, out.stride(0),
     )  # fmt: skip
 
 

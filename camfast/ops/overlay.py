@@ -23,6 +23,7 @@ def overlay(
     high: float | Tensor,
     colormap: str | Tensor = "jet",
     alpha: float = 0.5,
+    threshold: float = 0.0,
     sigma: float | Sequence[float] | None = None,
     image_range: tuple[float, float] | None = None,
     out: Tensor | None = None,
@@ -35,9 +36,9 @@ def overlay(
         t = clip((U − low) / (high − low), 0, 1)            0 where low = high
         colour = table[round(255·t)]
         v = 255 · clip((image − black) / (white − black), 0, 1)
-        result = round(v + (colour − v)·alpha)
+        result = round(v + (colour − v)·alpha)           round(v) where t < threshold
 
-    A pixel whose t is NaN is magenta, whatever alpha; one whose image is NaN counts as black.
+    A pixel whose t is NaN is magenta, whatever alpha and threshold; one whose image is NaN counts as black.
 
     Parameters
     ----------
@@ -52,6 +53,9 @@ def overlay(
         ``"jet"``, ``"hot"``, ``"gray"``, or a table (256, 3) of red, green and blue, uint8, on the image's device.
     alpha
         Opacity of the colours, 0 (the image alone) to 1 (the colours alone).
+    threshold
+        Share of the colours' scale, 0 to 1, below which the image is shown alone: 0 hides nothing, 0.5 the lower half,
+        1 all below `high`.
     sigma
         None: the heat is upsampled as by `linear_upsample`; else σ in pixels of the image, one number or one an axis,
         as by `gaussian_upsample` with the gain ``"average"``, which keeps the heat comparable with low and high.
@@ -82,12 +86,17 @@ def overlay(
     tensor([[[[  0,   0,   0],
               [255,  86,   0],
               [255, 255, 255]]]], dtype=torch.uint8)
+    >>> camfast.ops.overlay(image, heat, low=0.0, high=2.0, colormap="hot", alpha=1.0, threshold=0.75)
+    tensor([[[[  0,   0,   0],
+              [128, 128, 128],
+              [255, 255, 255]]]], dtype=torch.uint8)
     """
     check_image(image)
     black, white = _IMAGE_RANGES.get(image.dtype, (0.0, 1.0)) if image_range is None else map(float, image_range)
     return _op(
         image, heat, _table(colormap, image.device), _level("low", low, image), _level("high", high, image),
-        float(alpha), None if sigma is None else per_axis(sigma, 2), black, white, out=out, backend=backend,
+        float(alpha), None if sigma is None else per_axis(sigma, 2), black, white, float(threshold),
+        out=out, backend=backend,
     )  # fmt: skip
 
 
@@ -121,6 +130,7 @@ def _check(
     sigma: Sequence[float] | None,
     black: float,
     white: float,
+    threshold: float,
 ) -> ResultShape:
     check_image(image)
     check_tensor("heat", heat)
@@ -138,6 +148,8 @@ def _check(
             raise ValueError(f"{name} must be finite, found {level}: the lowest or highest value of the heat to show")
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must be between 0 (the image alone) and 1 (the colours alone), found {alpha}")
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must be between 0 (nothing hidden) and 1 (all below high), found {threshold}")
     if sigma is not None and (len(sigma) != 2 or not all(math.isfinite(value) and value > 0 for value in sigma)):
         raise ValueError(f"sigma must be one or two positive numbers of pixels, found {tuple(sigma)}")
     if not (math.isfinite(black) and math.isfinite(white)) or black == white:
@@ -148,6 +160,6 @@ def _check(
 _op = Op(
     "overlay",
     "Tensor image, Tensor heat, Tensor table, Tensor low, Tensor high, float alpha, float[]? sigma, float black, "
-    "float white",
+    "float white, float threshold=0.0",
     _check,
 )

@@ -167,8 +167,12 @@ def overlay(
     sigma: Sequence[float] | None,
     black: float,
     white: float,
+    threshold: float = 0.0,
 ) -> Tensor:
-    """The blend v + (colour − v)·alpha: v the image in 0 … 255, colour = table[255·t], t the heat from low to high."""
+    """The blend v + (colour − v)·alpha: v the image in 0 … 255, colour = table[255·t], t the heat from low to high.
+
+    It is v where t < threshold.
+    """
     size = image.shape[1:3]
     if sigma is None:
         u = linear_upsample(heat, size)
@@ -179,7 +183,8 @@ def overlay(
     colour = table[(255 * t).round().nan_to_num().long()].to(u.dtype)
     level = ((image.to(u.dtype) - black) / (white - black)).nan_to_num(0).clamp(0, 1)
     v = 255 * (level if image.ndim == 4 else level[..., None])
-    result = (v + (colour - v) * alpha).round().to(torch.uint8)
+    opacity = torch.where(t < threshold, 0.0, alpha).to(u.dtype)[..., None]
+    result = (v + (colour - v) * opacity).round().to(torch.uint8)
     magenta = torch.tensor([255, 0, 255], dtype=torch.uint8, device=u.device)
     return torch.where((t.isnan() | u.isnan())[..., None], magenta, result)
 

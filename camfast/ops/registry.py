@@ -50,7 +50,8 @@ class Op:
     name
         The op, also the name of its function in each backend.
     schema
-        Its arguments in torch's schema language, tensors first, without ``backend``, which every op has.
+        Its arguments in torch's schema language, tensors first, without ``backend``, which every op has; of the last
+        ones those that are floats may have a default.
     check
         Takes those arguments, raises for what doesn't fit, and returns the shape of the result, or of each; None in
         the place of one that these arguments don't have.
@@ -83,7 +84,9 @@ class Op:
         self._returns = returns
         self._alias = alias
         self._derivative = DERIVATIVES.get(name)  # without one, inputs that autograd records are refused
-        self._is_tensor = [part.split()[0] == "Tensor" for part in schema.split(", ")]
+        parts = schema.split(", ")
+        self._is_tensor = [part.split()[0] == "Tensor" for part in parts]
+        self._defaults = tuple(float(part.partition("=")[2]) for part in parts if "=" in part)
         self._plans = Plans()
         result = "Tensor" if returns is None else f"({', '.join(f'Tensor {field}' for field in returns._fields)})"
         _LIBRARY.define(f"{name}({schema}, *, str? backend=None) -> {result}")  # type: ignore[no-untyped-call]
@@ -169,13 +172,20 @@ class Op:
             for value, is_tensor in zip(arguments, self._is_tensor, strict=True)
         )
 
+    def _filled(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Arguments with those that torch leaves out: the last ones, where they are their defaults."""
+        missing = len(self._is_tensor) - len(arguments)
+        return (*arguments, *self._defaults[len(self._defaults) - missing :])
+
     def _kernel(self, *arguments: Any, backend: str | None = None) -> Any:
+        arguments = self._filled(arguments)
         shape, reads = self.check(*arguments), arguments[0]
         written = self._complete(shape, None, reads)
         dispatch.function(self.name, reads.device, backend)(*arguments, written)
         return self._plain(written, shape, reads)
 
     def _fake(self, *arguments: Any, backend: str | None = None) -> Any:  # noqa: ARG002 (part of the schema)
+        arguments = self._filled(arguments)
         shape, reads = self.check(*arguments), arguments[0]
         return self._plain(self._complete(shape, None, reads), shape, reads)
 

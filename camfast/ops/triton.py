@@ -208,6 +208,7 @@ def overlay(
     sigma: Sequence[float] | None,
     black: float,
     white: float,
+    threshold: float,
     out: Tensor | None = None,
 ) -> Tensor:
     """See `camfast.ops.overlay`; levels on the device are read there."""
@@ -227,7 +228,7 @@ def overlay(
             level if isinstance(level, Tensor) else torch.full((), level, device=image.device) for level in (low, high)
         )
     with _device(image):
-        kernel(image.resolve_neg(), cells, (y, x), table.contiguous(), low, high, alpha, black, white, out)
+        kernel(image.resolve_neg(), cells, (y, x), table.contiguous(), low, high, alpha, black, white, threshold, out)
     return out
 
 

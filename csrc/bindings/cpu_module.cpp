@@ -141,7 +141,7 @@ void gaussian_upsample(int dtype, Int m, Int d0, Int d1, Int d2, Address grid, I
 
 void overlay(int image_dtype, Int n, Int h, Int w, Int channels, Address image, int dtype, Int d0, Int d1,
              Address heat, Address table, double low, double high, double alpha, double sigma0, double sigma1,
-             double black, double white, Address out, Int out_sn, int threads) {
+             double black, double white, double threshold, Address out, Int out_sn, int threads) {
     call(3 * n * h * w, [&] {
         const View pixels{pointer(image),
                           static_cast<DType>(image_dtype),
@@ -156,7 +156,8 @@ void overlay(int image_dtype, Int n, Int h, Int w, Int channels, Address image, 
                                        alpha,
                                        black,
                                        white,
-                                       {sigma0, sigma1}};
+                                       {sigma0, sigma1},
+                                       threshold};
         return camfast::overlay(pixels, cells, shading, picture, threads);
     });
 }
@@ -254,8 +255,8 @@ PYBIND11_MODULE(_C, module) {
            arg("step1"), arg("step2"), arg("out"), arg("threads"));
     define(module, "overlay", overlay, arg("image_dtype"), arg("n"), arg("h"), arg("w"), arg("channels"),
            arg("image"), arg("dtype"), arg("d0"), arg("d1"), arg("heat"), arg("table"), arg("low"),
-           arg("high"), arg("alpha"), arg("sigma0"), arg("sigma1"), arg("black"), arg("white"), arg("out"),
-           arg("out_sn"), arg("threads"));
+           arg("high"), arg("alpha"), arg("sigma0"), arg("sigma1"), arg("black"), arg("white"),
+           arg("threshold"), arg("out"), arg("out_sn"), arg("threads"));
     define(module, "running_max", running_max, arg("dtype"), arg("n"), arg("p"), arg("values"),
            arg("values_sn"), arg("index"), arg("index_sn"), arg("candidate"), arg("candidate_sn"),
            arg("units"), arg("unit"), arg("values_out"), arg("values_out_sn"), arg("index_out"),

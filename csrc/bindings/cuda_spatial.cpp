@@ -44,8 +44,8 @@ Level level(double value, Address address) {
 void overlay(int image_dtype, Int n, Int h, Int w, Int channels, Address image, int heat_dtype, Address heat,
              Address first0, Address weights0, Int d0, Int o0, Int taps0, Address first1, Address weights1,
              Int d1, Int o1, Int taps1, Address table, double low, Address low_at, double high,
-             Address high_at, double alpha, double black, double white, Address out, Int out_sn, int device,
-             Address stream) {
+             Address high_at, double alpha, double black, double white, double threshold, Address out,
+             Int out_sn, int device, Address stream) {
     const View pixels{
         pointer(image), static_cast<DType>(image_dtype), channels == 1 ? 3 : 4, {n, h, w, channels}, {}};
     const View cells{pointer(heat), static_cast<DType>(heat_dtype), 3, {n, d0, d1}, {}};
@@ -55,7 +55,8 @@ void overlay(int image_dtype, Int n, Int h, Int w, Int channels, Address image, 
                           level(high, high_at),
                           alpha,
                           black,
-                          white};
+                          white,
+                          threshold};
     const MutableView picture{mutable_pointer(out), DType::uint8, 4, {n, h, w, 3}, {out_sn, 3 * w, 3, 1}};
     raise_unless_ok(cuda::overlay(pixels, cells, bands, shading, picture, stream_of(device, stream)));
 }
@@ -91,7 +92,8 @@ void define_spatial(py::module_& module) {
                arg("image"), arg("heat_dtype"), arg("heat"), arg("first0"), arg("weights0"), arg("d0"),
                arg("o0"), arg("taps0"), arg("first1"), arg("weights1"), arg("d1"), arg("o1"), arg("taps1"),
                arg("table"), arg("low"), arg("low_at"), arg("high"), arg("high_at"), arg("alpha"),
-               arg("black"), arg("white"), arg("out"), arg("out_sn"), arg("device"), arg("stream"));
+               arg("black"), arg("white"), arg("threshold"), arg("out"), arg("out_sn"), arg("device"),
+               arg("stream"));
     module.def("running_max", running_max, arg("dtype"), arg("n"), arg("p"), arg("values"), arg("values_sn"),
                arg("index"), arg("index_sn"), arg("candidate"), arg("candidate_sn"), arg("units"),
                arg("unit"), arg("values_out"), arg("values_out_sn"), arg("index_out"), arg("index_out_sn"),

@@ -17,19 +17,29 @@ namespace {
 /// Rows of the picture that a task makes: enough to be worth expanding the rows of the heat that they share.
 constexpr std::int64_t kBlockRows = 64;
 
+/// Tones from 0 for black to the brightest for white.
+Tones make_tones(const Shading& shading, double brightest) noexcept {
+    const double scale = brightest / (shading.white - shading.black);
+    return {static_cast<float>(shading.black), static_cast<float>(scale), static_cast<float>(brightest),
+            shading.black, scale};
+}
+
 Paint make_paint(const Shading& shading) noexcept {
     Paint paint;
     for (int i = 0; i < 256; ++i) {
         const std::uint8_t* const rgb = shading.table + 3 * i;
         paint.colors[i] = static_cast<std::uint32_t>(rgb[0] | rgb[1] << 8 | rgb[2] << 16);
     }
-    paint.exact_black = shading.black;
-    paint.exact_scale = 255 * (1 - shading.alpha) / (shading.white - shading.black);
     paint.alpha = static_cast<float>(shading.alpha);
-    paint.black = static_cast<float>(paint.exact_black);
-    paint.scale = static_cast<float>(paint.exact_scale);
-    paint.brightest = static_cast<float>(255 * (1 - shading.alpha));
+    paint.first_shade = static_cast<float>(255 * shading.threshold);
+    paint.under = make_tones(shading, 255 * (1 - shading.alpha));
+    paint.bare = make_tones(shading, 255);
     return paint;
+}
+
+PaintRow paint_row_of(const View& image, const Shading& shading) noexcept {
+    const PaintKernels& kernels = chosen().table.paint[static_cast<int>(image.dtype)];
+    return (image.rank == 4 ? kernels.rgb : kernels.gray)[shading.threshold > 0];
 }
 
 /// The heat of a sample in shades (255 is the last colour), x expanded where a block of rows needs it, then
@@ -48,8 +58,7 @@ public:
           cell_bytes_(element_size(heat.dtype)),
           tiles_(chosen().table.kernels[static_cast<int>(DType::float32)]),
           shade_line_(chosen().table.kernels[static_cast<int>(heat.dtype)].shade_line),
-          paint_row_(image.rank == 4 ? chosen().table.paint[static_cast<int>(image.dtype)].rgb
-                                     : chosen().table.paint[static_cast<int>(image.dtype)].gray),
+          paint_row_(paint_row_of(image, shading)),
           low_(shading.low),
           scale_(shading.low == shading.high ? 0 : 255 / (shading.high - shading.low)),
           paint_(make_paint(shading)) {}
@@ -144,6 +153,8 @@ Status check(const View& image, const View& heat, const Shading& shading, const 
     if (heat.sizes[0] != image.sizes[0]) return invalid("heat", "has another number of samples than image");
     if (!shading.table) return invalid("table", "is a null pointer");
     if (!(shading.alpha >= 0 && shading.alpha <= 1)) return invalid("alpha", "is not between 0 and 1");
+    if (!(shading.threshold >= 0 && shading.threshold <= 1))
+        return invalid("threshold", "is not between 0 and 1");
     if (!std::isfinite(shading.black) || !std::isfinite(shading.white) || shading.black == shading.white)
         return invalid("black", "and white are not two different finite levels");
     for (const double sigma : shading.sigma)

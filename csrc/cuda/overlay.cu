@@ -50,8 +50,8 @@ constexpr int kPaintBytes = static_cast<int>(sizeof(Shades)) + 4 * kColors;
 struct Painting {
     const std::uint8_t* table;
     Level low, high;
-    Base base;
-    float alpha;
+    Base base;  // of the image under the colours; for a threshold, of the image alone
+    float alpha, threshold;
     std::uint8_t* out;
     std::int64_t out_stride, height, width;
     int aligned;       // bytes that every row of the output is aligned to
@@ -110,19 +110,13 @@ private:
     __device__ void paint(const float (&shades)[kQuad], const typename Image::Quad& quad, std::int64_t sample,
                           int row, std::int64_t x) const {
         std::uint32_t bytes[kQuadBytes];
+        if (painting_.threshold > 0)
+            blend<true>(shades, quad, bytes);
+        else
+            blend<false>(shades, quad, bytes);
         float sum = 0;
 #pragma unroll
-        for (int i = 0; i < kQuad; ++i) {
-            const std::uint32_t place = __float_as_uint(__saturatef(shades[i]) * (kColors - 1) + kRounder);
-            const std::uint32_t color = painting_.colors()[place & (kColors - 1)];
-#pragma unroll
-            for (int c = 0; c < 3; ++c) {
-                const float level = Image::part(quad, kChannels == 1 ? i : 3 * i + c, painting_.base);
-                const auto tone = static_cast<float>(color >> 8 * c & 0xff);
-                bytes[3 * i + c] = __float_as_uint(tone * painting_.alpha + level + kRounder);
-            }
-            sum += shades[i];
-        }
+        for (int i = 0; i < kQuad; ++i) sum += shades[i];
         if (sum != sum) show_nan(shades, bytes);
 
         std::uint32_t* const warp = painting_.colors() + kColors +
@@ -139,6 +133,24 @@ private:
                     painting_.out + sample * painting_.out_stride + (row * painting_.width + start) * 3,
                     painting_.aligned);
         __syncwarp();
+    }
+
+    template <bool kHides>
+    __device__ void blend(const float (&shades)[kQuad], const typename Image::Quad& quad,
+                          std::uint32_t (&bytes)[kQuadBytes]) const {
+#pragma unroll
+        for (int i = 0; i < kQuad; ++i) {
+            const float shade = __saturatef(shades[i]);
+            const std::uint32_t place = __float_as_uint(shade * (kColors - 1) + kRounder);
+            const std::uint32_t color = painting_.colors()[place & (kColors - 1)];
+            const float alpha = kHides && shade < painting_.threshold ? 0 : painting_.alpha;
+#pragma unroll
+            for (int c = 0; c < 3; ++c) {
+                const float level = Image::part(quad, kChannels == 1 ? i : 3 * i + c, painting_.base);
+                const auto tone = static_cast<float>(color >> 8 * c & 0xff);
+                bytes[3 * i + c] = __float_as_uint((kHides ? tone - level : tone) * alpha + level + kRounder);
+            }
+        }
     }
 
     /// Pixels without a number are magenta, whatever the opacity.
@@ -183,6 +195,8 @@ Status check(const View& image, const View& heat, const BandView (&bands)[2], co
     if (heat.sizes[0] != image.sizes[0]) return invalid("heat", "has another number of samples than image");
     if (!shading.table) return invalid("table", "is a null pointer");
     if (!(shading.alpha >= 0 && shading.alpha <= 1)) return invalid("alpha", "is not between 0 and 1");
+    if (!(shading.threshold >= 0 && shading.threshold <= 1))
+        return invalid("threshold", "is not between 0 and 1");
     if (!std::isfinite(shading.black) || !std::isfinite(shading.white) || shading.black == shading.white)
         return invalid("black", "and white are not two different finite levels");
     return {};
@@ -249,12 +263,14 @@ Status overlay(const View& image, const View& heat, const BandView (&bands)[2], 
                                    0,
                                    plan_tiling(image.sizes[0], sizes_of(bands[0]), sizes_of(line),
                                                sizes_of(bands[1]), sizeof(float), kGroup, true, limits)};
-    const double most = 255 * (1 - shading.alpha);
+    const auto threshold = static_cast<float>(shading.threshold);
+    const double most = threshold > 0 ? 255 : 255 * (1 - shading.alpha);
     const Painting painting{shading.table,
                             shading.low,
                             shading.high,
                             {shading.black, most / (shading.white - shading.black), most},
                             static_cast<float>(shading.alpha),
+                            threshold,
                             static_cast<std::uint8_t*>(out.data),
                             out.strides[0],
                             image.sizes[1],

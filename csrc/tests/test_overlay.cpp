@@ -40,7 +40,7 @@ struct Scene {
                       {h * w * channels, w * channels, channels, 1}};
         heat_view = {heat.storage.data(), DType::float32, 3, {n, cells_h, cells_w}, {}};
         out = {picture.data(), DType::uint8, 4, {n, h, w, 3}, {h * w * 3, w * 3, 3, 1}};
-        shading = {table.data(), -0.9, 0.8, 0.25, 0, dtype == DType::uint8 ? 255.0 : 65535.0, {0, 0}};
+        shading = {table.data(), -0.9, 0.8, 0.25, 0, dtype == DType::uint8 ? 255.0 : 65535.0, {0, 0}, 0};
     }
 
     Status paint(int threads) { return overlay(image_view, heat_view, shading, out, threads); }
@@ -72,12 +72,14 @@ double interpolated(const Scene& scene, Int n, Int y, Int x) {
 }
 
 using Extent = std::tuple<Int, Int, Int, Int>;
-class Overlay : public ::testing::TestWithParam<std::tuple<DType, Int, Extent>> {};
+class Overlay : public ::testing::TestWithParam<std::tuple<DType, Int, Extent, double, double>> {};
 
 TEST_P(Overlay, EqualsTheFormula) {
-    const auto [dtype, channels, extent] = GetParam();
+    const auto [dtype, channels, extent, alpha, threshold] = GetParam();
     const auto [h, w, cells_h, cells_w] = extent;
     Scene scene(dtype, channels, 2, h, w, cells_h, cells_w);
+    scene.shading.alpha = alpha;
+    scene.shading.threshold = threshold;
     ASSERT_TRUE(scene.paint(1).ok());
     constexpr double kSlack = 2e-3;  // of levels up to 255, in float32
     for (Int n = 0; n < 2; ++n)
@@ -94,9 +96,11 @@ TEST_P(Overlay, EqualsTheFormula) {
                     bool right = false;
                     for (const double nudge : {-kSlack, kSlack}) {
                         const double entry = std::clamp(std::nearbyint(shade + nudge), 0.0, 255.0);
+                        const bool hidden = std::clamp(shade + nudge, 0.0, 255.0) < 255 * threshold;
                         const double color =
                             scene.table[static_cast<std::size_t>(3 * entry) + static_cast<std::size_t>(c)];
-                        right |= std::abs(level + (color - level) * 0.25 - found) <= 0.5 + kSlack;
+                        const double exact = hidden ? level : level + (color - level) * alpha;
+                        right |= std::abs(exact - found) <= 0.5 + kSlack;
                     }
                     ASSERT_TRUE(right) << n << " " << y << " " << x << " " << c;
                 }
@@ -110,7 +114,27 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Overlay,
                                             ::testing::Values<Int>(1, 3),
                                             ::testing::Values(Extent{1, 1, 1, 1}, Extent{3, 17, 3, 17},
                                                               Extent{130, 67, 14, 5},
-                                                              Extent{64, 200, 7, 300})));
+                                                              Extent{64, 200, 7, 300}),
+                                            ::testing::Values(0.25, 1.0), ::testing::Values(0.0, 0.4, 1.0)));
+
+TEST(OverlayThreshold, ShowsWhatIsNotBelowIt) {
+    Scene scene(DType::uint8, 1, 1, 1, 20, 1, 20);  // more than a vector, and a rest
+    scene.shading = {scene.table.data(), 0, 1, 1, 0, 255, {0, 0}, 0.5};
+    float heat[20];
+    for (int x = 0; x < 20; ++x) heat[x] = x == 19 ? NAN : static_cast<float>(x % 5) / 4;
+    std::memcpy(scene.heat.storage.data(), heat, sizeof heat);
+    ASSERT_TRUE(scene.paint(1).ok());
+    for (int x = 0; x < 20; ++x) {
+        const auto* const pixel = &scene.picture[static_cast<std::size_t>(3 * x)];
+        const int entry = static_cast<int>(std::nearbyint(255 * heat[x]));
+        for (int c = 0; c < 3; ++c) {
+            const int expected = x == 19     ? 255 * (c != 1)
+                                 : x % 5 < 2 ? scene.image[static_cast<std::size_t>(x)]
+                                             : scene.table[static_cast<std::size_t>(3 * entry + c)];
+            EXPECT_EQ(pixel[c], expected) << x << " " << c;
+        }
+    }
+}
 
 TEST(OverlayArguments, AreChecked) {
     const auto refused = [](auto change) {
@@ -136,6 +160,9 @@ TEST(OverlayArguments, AreChecked) {
     EXPECT_EQ(refused([](Scene& s) { s.out.sizes[2] = 4; }), "out");
     EXPECT_EQ(refused([](Scene& s) { s.shading.table = nullptr; }), "table");
     EXPECT_EQ(refused([](Scene& s) { s.shading.alpha = 1.5; }), "alpha");
+    EXPECT_EQ(refused([](Scene& s) { s.shading.threshold = -0.1; }), "threshold");
+    EXPECT_EQ(refused([](Scene& s) { s.shading.threshold = 1.5; }), "threshold");
+    EXPECT_EQ(refused([](Scene& s) { s.shading.threshold = NAN; }), "threshold");
     EXPECT_EQ(refused([](Scene& s) { s.shading.white = s.shading.black; }), "black");
     EXPECT_EQ(refused([](Scene& s) { s.shading.sigma[0] = 1; }), "sigma");
     EXPECT_EQ(refused([](Scene& s) { s.shading.sigma[1] = -1; }), "sigma");

@@ -56,6 +56,23 @@ def test_heat_of_any_dtype_and_levels_on_the_device(runner: Runner, dtype: torch
     _check(found, ops.overlay(image, heat.double(), backend="torch", **options), 0.5)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("dtype", IMAGES, ids=str)
+def test_a_threshold_hides_what_is_below_it_and_no_more(runner: Runner, dtype: torch.dtype) -> None:
+    t = torch.tensor([0.0, 0.25, 0.5, 1.0, torch.nan]).repeat(13).expand(2, 3, -1)
+    for channels in ((), (3,)):
+        image = _image(runner, (*t.shape, *channels), dtype)
+        options = {"low": 0.0, "high": 1.0, "colormap": "hot", "backend": runner.backend}
+        alone = ops.overlay(image, runner.place(t.nan_to_num()), alpha=0.0, **options)  # type: ignore[arg-type]
+        for alpha in (0.6, 1.0):
+            shown, found = (
+                ops.overlay(image, runner.place(t), alpha=alpha, threshold=value, **options)  # type: ignore[arg-type]
+                for value in (0.0, 0.5)
+            )
+            hidden = runner.place(t) < 0.5
+            assert torch.equal(found[hidden], alone[hidden])
+            _check(found[~hidden], shown[~hidden], 0.0)  # a half may go to the other side
+
+
 def test_nothing_is_hidden(runner: Runner) -> None:
     """NaN of the heat is magenta in its own picture, and not far from its cell; equal ends show the lowest colour."""
     image = _image(runner, (2, 32, 32), torch.uint8)

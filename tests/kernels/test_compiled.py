@@ -122,7 +122,7 @@ def _vector_stores(kernel: Compiled) -> bool:
 def test_overlay_writes_words_in_vectors(capability: int) -> None:
     image, heat = torch.empty((1, 2048, 2048), dtype=torch.uint16), torch.empty((1, 14, 14))
     table = torch.empty((256, 3), dtype=torch.uint8)
-    (kernel,) = _launch(capability, "overlay", image, heat, table, 0.0, 1.0, 0.5, None, 0.0, 65535.0)
+    (kernel,) = _launch(capability, "overlay", image, heat, table, 0.0, 1.0, 0.5, None, 0.0, 65535.0, 0.0)
     assert _vector_stores(kernel)
 
 

@@ -288,8 +288,10 @@ def test_overlay(
     table = torch.randint(0, 256, (256, 3), dtype=torch.uint8)
     out = torch.zeros((*shape[:3], 3), dtype=torch.uint8)
     one = torch.tensor(1.0)
-    for low, high, alpha in ((-1.0, 1.5, 0.5), (one, 1.0, 0.3), (-one, one, 1.0)):
-        arguments = (image, heat, table, low, high, alpha, sigma, 0.0, white)
+    for low, high, alpha, threshold in (
+        (-1.0, 1.5, 0.5, 0.0), (one, 1.0, 0.3, 0.0), (-one, one, 1.0, 0.0), (-one, one, 0.5, 0.4), (-1.0, 1.0, 1.0, 0.6)
+    ):  # fmt: skip
+        arguments = (image, heat, table, low, high, alpha, sigma, 0.0, white, threshold)
         expected = reference.overlay(*arguments)
         difference = (interpreted("overlay", *arguments, out).int() - expected.int()).abs()
         # a value that rounds either way: colours of the next entry of this random table, or one level

@@ -43,14 +43,15 @@ def _scaled(heat: Tensor, size: tuple[int, ...], low: float, high: float, sigma:
     return 255 * ((u - low) / (high - low)).clamp(0, 1)
 
 
-def _assert_is(found: Tensor, v: Tensor, shade: Tensor, table: Tensor, alpha: float) -> None:
+def _assert_is(found: Tensor, v: Tensor, shade: Tensor, table: Tensor, alpha: float, threshold: float = 0.0) -> None:
     """A rounding of the exact blend with a nearest colour, where nearest may be either of two within the slack."""
     assert found.dtype == torch.uint8
     assert found.shape == (*shade.shape, 3)
     right = torch.zeros(found.shape, dtype=torch.bool)
     for nudge in (-SLACK, SLACK):
-        colour = table[(shade + nudge).clamp(0, 255).round().long()].double()
-        exact = v + (colour - v) * alpha
+        nudged = (shade + nudge).clamp(0, 255)
+        colour = table[nudged.round().long()].double()
+        exact = torch.where((nudged < 255 * threshold)[..., None], v, v + (colour - v) * alpha)
         right |= (found.double() - exact).abs() <= 0.5 + SLACK
     assert right.all()
 
@@ -88,6 +89,41 @@ def test_colours_alpha_and_range(alpha: float, colormap: str) -> None:
     )  # fmt: skip
     shade = _scaled(heat, (20, 33), 1.0, -1.0, None)
     _assert_is(found, _levels(image, 30000, 20000), shade, color_table(colormap, heat.device), alpha)
+
+
+@pytest.mark.parametrize("dtype", IMAGE_DTYPES, ids=str)
+@pytest.mark.parametrize("channels", [(), (3,)], ids=["gray", "rgb"])
+@pytest.mark.parametrize("threshold", [0.0, 0.4, 1.0])
+def test_a_threshold(dtype: torch.dtype, channels: tuple[int, ...], threshold: float) -> None:
+    for size, cells, alpha, sigma in (
+        ((1, 1), (1, 1), 1.0, None),
+        ((19, 67), (5, 6), 0.4, None),
+        ((8, 64), (3, 4), 1.0, 7.0),
+        ((7, 40), (7, 40), 0.7, None),
+    ):
+        image, heat = _image((2, *size, *channels), dtype), torch.randn(2, *cells)
+        found = ops.overlay(image, heat, low=-1.0, high=0.5, sigma=sigma, alpha=alpha, threshold=threshold)
+        shade, v = _scaled(heat, size, -1.0, 0.5, sigma), _levels(image, 0, float(WHITE.get(dtype, 1)))
+        _assert_is(found, v, shade, color_table("jet", image.device), alpha, threshold)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_threshold_hides_what_is_below_it_and_no_more(channels: int) -> None:
+    t = torch.tensor([0.0, 0.25, 0.5, 1.0, math.nan, -1.0, 2.0]).repeat(7)  # more than a vector, and a rest
+    image = torch.arange(t.numel() * channels, dtype=torch.uint8).view(1, 1, -1, channels)
+    table = torch.arange(768).remainder(251).to(torch.uint8).view(256, 3)
+    colour = table[(255 * t.nan_to_num()).clamp(0, 255).round().long()]
+    image = image if channels == 3 else image[..., 0]
+    alone = image.view(-1, channels).expand(-1, 3)
+    magenta = torch.tensor([255, 0, 255], dtype=torch.uint8)
+    for threshold in (0.0, 0.25, 0.5, 1.0, 0.0):
+        for low, high in ((0.0, 1.0), (1.0, 0.0)):
+            heat = (t if low < high else 1 - t).view(1, 1, -1)
+            found = ops.overlay(image, heat, low=low, high=high, colormap=table, alpha=1.0, threshold=threshold)
+            expected = torch.where((t.clamp(0, 1) < threshold)[:, None], alone, colour)
+            assert torch.equal(found[0, 0], torch.where(t.isnan()[:, None], magenta, expected)), threshold
+    flat = ops.overlay(image, torch.ones(1, 1, 1), low=1.0, high=1.0, threshold=0.01)  # t is 0 where low = high
+    assert torch.equal(flat[0, 0], alone)
 
 
 def test_a_table_of_the_caller() -> None:
@@ -188,6 +224,9 @@ def test_into_a_slice_and_empty_batches() -> None:
         ({"colormap": torch.zeros(256, 3)}, ValueError, r"colormap must be uint8 \(256, 3\), found torch.float32"),
         ({"colormap": torch.zeros(16, 3, dtype=torch.uint8)}, ValueError, r"colormap must be .*\(16, 3\)"),
         ({"alpha": 1.5}, ValueError, "alpha must be between 0 .* found 1.5"),
+        ({"threshold": -0.1}, ValueError, "threshold must be between 0 .* found -0.1"),
+        ({"threshold": 1.5}, ValueError, "threshold must be between 0 .* found 1.5"),
+        ({"threshold": math.nan}, ValueError, "threshold must be between 0 .* found nan"),
         ({"sigma": -1.0}, ValueError, "sigma must be one or two positive numbers"),
         ({"sigma": (1.0, 1.0, 1.0)}, ValueError, "sigma must be one or two positive numbers"),
         ({"image_range": (1.0, 1.0)}, ValueError, r"image_range must be two different finite levels"),
@@ -211,8 +250,9 @@ def test_an_output_over_the_image_is_refused() -> None:
 def test_compiled_and_checked_by_torch() -> None:
     image, heat = _image((1, 9, 10), torch.uint8), torch.rand(1, 3, 3)
     table = color_table("jet", image.device)
-    torch.library.opcheck(
-        torch.ops.camfast.overlay, (image, heat, table, torch.tensor(0.0), torch.tensor(1.0), 0.5, None, 0.0, 255.0)
-    )
-    compiled = torch.compile(lambda *pair: ops.overlay(*pair, low=0.0, high=1.0), fullgraph=True, backend="aot_eager")
-    assert torch.equal(compiled(image, heat), ops.overlay(image, heat, low=0.0, high=1.0))
+    arguments = (image, heat, table, torch.tensor(0.0), torch.tensor(1.0), 0.5, None, 0.0, 255.0)
+    for threshold in ((), (0.4,)):  # the schema of before there was one is still that of a call
+        torch.library.opcheck(torch.ops.camfast.overlay, (*arguments, *threshold))
+    options: dict[str, Any] = {"low": 0.0, "high": 1.0, "threshold": 0.4}
+    compiled = torch.compile(lambda *pair: ops.overlay(*pair, **options), fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(image, heat), ops.overlay(image, heat, **options))

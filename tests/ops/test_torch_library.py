@@ -42,7 +42,7 @@ def calls() -> Iterator[tuple[str, tuple[Any, ...]]]:
         yield "gaussian_upsample", (grid, *GAUSSIAN)
     image, table = torch.randint(0, 256, (2, 8, 9, 3), dtype=torch.uint8), torch.zeros(256, 3, dtype=torch.uint8)
     levels = torch.tensor(0.0), torch.tensor(1.0)
-    yield "overlay", (image, torch.rand(2, 4, 3), table, *levels, 0.5, None, 0.0, 255.0)
+    yield "overlay", (image, torch.rand(2, 4, 3), table, *levels, 0.5, None, 0.0, 255.0, 0.3)
     values, index = torch.zeros(2, 4), torch.zeros(2, 4, dtype=torch.int32)
     yield "running_max", (values, index, torch.randn(2, 4), torch.tensor(3))
 

@@ -33,16 +33,16 @@ CAMFAST_INLINE Words gathered(const std::uint32_t* table, Words index) {
 #endif
 }
 
-/// Colours of kFloatLanes pixels, and where the shade is no number.
+/// Colours of kFloatLanes pixels, where the shade is no number, and where it is below the first.
 struct Colors {
     Words color;
-    SignedWords missing;
+    SignedWords missing, hidden;
 };
 
 CAMFAST_INLINE Colors colors_at(const float* shade, const Paint& paint) {
     const Floats s = load_as<Floats>(shade);
-    const Words index = rounded_bits(clipped(s, 255)) & 0xffu;
-    return {gathered(paint.colors, index), s != s};
+    const Floats within = clipped(s, 255);
+    return {gathered(paint.colors, rounded_bits(within) & 0xffu), s != s, within < paint.first_shade};
 }
 
 /// The three low bytes of each lane, side by side.
@@ -76,44 +76,49 @@ CAMFAST_INLINE void store_bytes(Words v, std::uint8_t* out) {
 #endif
 }
 
-/// Levels of the image, times 1 - alpha.
+/// The image's part of kFloatLanes numbers.
 template <class T>
-CAMFAST_INLINE Floats background(const T* image, const Paint& paint) {
-    return clipped((load_floats(image) - paint.black) * paint.scale, paint.brightest);
+CAMFAST_INLINE Floats background(const T* image, const Tones& tones) {
+    return clipped((load_floats(image) - tones.black) * tones.scale, tones.brightest);
 }
 /// Levels that differ in float64 alone should still differ.
-CAMFAST_INLINE Floats background(const double* image, const Paint& paint) {
-    const Doubles low = (load(image) - paint.exact_black) * paint.exact_scale;
-    const Doubles high = (load(image + kDoubleLanes) - paint.exact_black) * paint.exact_scale;
-    return clipped(join(narrow(low), narrow(high)), paint.brightest);
+CAMFAST_INLINE Floats background(const double* image, const Tones& tones) {
+    const Doubles low = (load(image) - tones.exact_black) * tones.exact_scale;
+    const Doubles high = (load(image + kDoubleLanes) - tones.exact_black) * tones.exact_scale;
+    return clipped(join(narrow(low), narrow(high)), tones.brightest);
 }
 
-template <class T>
+template <bool kHides, class T>
 CAMFAST_INLINE void paint_gray_at(const float* shade, const T* image, const Paint& paint, std::uint8_t* out) {
-    const Floats behind = background(image, paint);
+    const Floats under = background(image, paint.under);
     const Colors colors = colors_at(shade, paint);
-    const Words red =
-        rounded_bits(to_floats(reinterpret_cast<SignedWords>(colors.color & 0xffu)) * paint.alpha + behind);
-    const Words green = rounded_bits(
-        to_floats(reinterpret_cast<SignedWords>(colors.color >> 8 & 0xffu)) * paint.alpha + behind);
-    const Words blue =
-        rounded_bits(to_floats(reinterpret_cast<SignedWords>(colors.color >> 16)) * paint.alpha + behind);
+    const auto blended = [&](Words tone) CAMFAST_INLINE_LAMBDA {
+        Floats level = to_floats(reinterpret_cast<SignedWords>(tone)) * paint.alpha + under;
+        if constexpr (kHides) level = colors.hidden ? background(image, paint.bare) : level;
+        return rounded_bits(level);
+    };
+    const Words red = blended(colors.color & 0xffu);
+    const Words green = blended(colors.color >> 8 & 0xffu);
+    const Words blue = blended(colors.color >> 16);
     // what stands above the low byte of red ends in the byte that is dropped
     const Words pixel = (red & 0xffu) | (green & 0xffu) << 8 | blue << 16;
     store_pixels(colors.missing ? Words{} + kMagenta : pixel, out);
 }
 
-template <class T>
+template <bool kHides, class T>
 CAMFAST_INLINE void paint_rgb_at(const float* shade, const T* image, const Paint& paint, std::uint8_t* out) {
     constexpr int kBytes = 3 * kFloatLanes;
     const Colors colors = colors_at(shade, paint);
-    std::uint8_t color[kBytes], missing[kBytes];
+    std::uint8_t color[kBytes], missing[kBytes], hidden[kBytes];
     store_pixels(colors.color, color);
     store_pixels(reinterpret_cast<Words>(colors.missing), missing);
+    if constexpr (kHides) store_pixels(reinterpret_cast<Words>(colors.hidden), hidden);
     std::uint8_t blended[kBytes];
-    for (int i = 0; i < kBytes; i += kFloatLanes)
-        store_bytes(rounded_bits(load_floats(color + i) * paint.alpha + background(image + i, paint)),
-                    blended + i);
+    for (int i = 0; i < kBytes; i += kFloatLanes) {
+        Floats level = load_floats(color + i) * paint.alpha + background(image + i, paint.under);
+        if constexpr (kHides) level = load_floats(hidden + i) > 0 ? background(image + i, paint.bare) : level;
+        store_bytes(rounded_bits(level), blended + i);
+    }
     for (int i = 0; i < kBytes; ++i)
         out[i] = missing[i] ? static_cast<std::uint8_t>(kMagenta >> 8 * (i % 3)) : blended[i];
 }
@@ -136,19 +141,19 @@ CAMFAST_INLINE void paint_row(const float* shade, const void* image, const Paint
     std::memcpy(out + 3 * x, last_out, 3 * rest);
 }
 
-template <class T>
+template <bool kHides, class T>
 void paint_gray(const float* shade, const void* image, const Paint& paint, std::int64_t n,
                 std::uint8_t* out) {
     paint_row<T, 1>(shade, image, paint, n, out,
                     [](const float* s, const T* pixels, const Paint& p, std::uint8_t* o)
-                        CAMFAST_INLINE_LAMBDA { paint_gray_at(s, pixels, p, o); });
+                        CAMFAST_INLINE_LAMBDA { paint_gray_at<kHides>(s, pixels, p, o); });
 }
 
-template <class T>
+template <bool kHides, class T>
 void paint_rgb(const float* shade, const void* image, const Paint& paint, std::int64_t n, std::uint8_t* out) {
     paint_row<T, 3>(shade, image, paint, n, out,
                     [](const float* s, const T* pixels, const Paint& p, std::uint8_t* o)
-                        CAMFAST_INLINE_LAMBDA { paint_rgb_at(s, pixels, p, o); });
+                        CAMFAST_INLINE_LAMBDA { paint_rgb_at<kHides>(s, pixels, p, o); });
 }
 
 /// Largest shade of a finite cell: float32 still holds its products with weights.
@@ -176,7 +181,8 @@ void shade_line(const void* heat, double low, double scale, std::int64_t n, floa
 
 template <class T>
 void fill_image(TileTable& table, DType dtype) {
-    table.paint[static_cast<int>(dtype)] = {paint_gray<T>, paint_rgb<T>};
+    table.paint[static_cast<int>(dtype)] = {{paint_gray<false, T>, paint_gray<true, T>},
+                                            {paint_rgb<false, T>, paint_rgb<true, T>}};
 }
 
 template <class T>

@@ -83,20 +83,25 @@ struct Rows {
 /// Rows of a matrix that are summed at a time.
 constexpr int kGroupedRows = 8;
 
+/// The image's part of a pixel: (level - black) * scale, cut to 0 ... brightest.
+struct Tones {
+    float black, scale, brightest;
+    double exact_black, exact_scale;
+};
+
 /// What a picture's pixels are painted with.
 struct Paint {
     std::uint32_t colors[256];  ///< red in the low byte, then green, then blue
     float alpha;
-    /// The image's part of a pixel is (level - black) * scale, cut to 0 ... brightest.
-    float black, scale, brightest;
-    double exact_black, exact_scale;
+    float first_shade;  ///< lowest that is in colour; 0: all are
+    Tones under, bare;  ///< under a colour, and where the image is alone
 };
 
 /// A row of n pixels: shade 0 is the first colour, 255 the last; image gray, or red, green and blue.
 using PaintRow = void (*)(const float* shade, const void* image, const Paint& paint, std::int64_t n,
                           std::uint8_t* out);
 struct PaintKernels {
-    PaintRow gray, rgb;
+    PaintRow gray[2], rgb[2];  ///< by whether the first shade is more than 0
 };
 
 /// Loops for one element type T.

@@ -15,12 +15,13 @@ struct Shading {
     double alpha = 0.5;                   ///< opacity of the colours, 0 ... 1
     double black = 0.0, white = 1.0;      ///< levels of the image, different
     double sigma[2] = {0.0, 0.0};         ///< of y and x, in pixels; both 0: linear upsampling
+    double threshold = 0.0;               ///< share of the table, 0 ... 1, below which the image is alone
 };
 
 /// With u the heat upsampled to the image (linearly, or by Gaussians of gain "average" with centres that tile
 /// the image), t = clip((u - low) / (high - low), 0, 1) (0 where low = high) and
-/// v = 255 clip((image - black) / (white - black), 0, 1): out = round(v + (table[round(255 t)] - v) alpha).
-/// A pixel whose t is NaN is magenta, one whose image is NaN counts as black.
+/// v = 255 clip((image - black) / (white - black), 0, 1): out = round(v + (table[round(255 t)] - v) alpha),
+/// and round(v) where t < threshold. A pixel whose t is NaN is magenta, one whose image is NaN is black.
 ///
 /// \param image    (N, H, W) or (N, H, W, 3) contiguous; uint8, uint16, or any float.
 /// \param heat     (N, h, w) contiguous; any float.

@@ -22,6 +22,7 @@ struct Shading {
     Level low, high;                      ///< values of the heat at both ends of the table
     double alpha = 0.5;                   ///< opacity of the colours, 0 ... 1
     double black = 0.0, white = 1.0;      ///< levels of the image, different
+    double threshold = 0.0;               ///< share of the table, 0 ... 1, below which the image is alone
 };
 
 /// As camfast::overlay, on memory of the stream's device, in one launch.
