@@ -1,3 +1,29 @@
-"""An overlay while frames arrive: `Overlay`, sources, a web page, and what else takes what is shown."""
+"""An overlay while frames arrive: the pipeline, sources of frames, a web page, and what else takes what is shown.
 
-__all__: list[str] = []
+Source → newest frame → `Overlay` → sinks; a `Session` holds it together.
+"""
+
+from camfast.live.frames import BrokenFrameError, Frame, Source, SourceEndedError, SourceError
+from camfast.live.looks import Looks
+from camfast.live.picture import Picture
+from camfast.live.pipeline import Overlay
+from camfast.live.session import Session
+from camfast.live.settings import Choices, Settings
+from camfast.live.shown import Control, Shown, Sink
+
+__all__ = [
+    "BrokenFrameError",
+    "Choices",
+    "Control",
+    "Frame",
+    "Looks",
+    "Overlay",
+    "Picture",
+    "Session",
+    "Settings",
+    "Shown",
+    "Sink",
+    "Source",
+    "SourceEndedError",
+    "SourceError",
+]

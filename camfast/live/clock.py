@@ -114,3 +114,30 @@ class Rate:
                 self._times.popleft()
             except IndexError:  # another thread has asked as well
                 return
+
+
+class Notice:
+    """Something to be read for a while.
+
+    Parameters
+    ----------
+    seconds
+        How long it is to be seen.
+    now
+        The clock, in seconds.
+    """
+
+    def __init__(self, seconds: float = 5.0, now: Callable[[], float] = time.perf_counter) -> None:
+        self._seconds, self._now = seconds, now
+        self._text, self._until = "", 0.0
+
+    def say(self, text: str) -> bool:
+        """Show a text from now on; return whether it is another one than before."""
+        new = text != self.text
+        self._text, self._until = text, self._now() + self._seconds
+        return new
+
+    @property
+    def text(self) -> str:
+        """What is to be read now, or ""."""
+        return self._text if self._now() < self._until else ""

@@ -1,7 +1,6 @@
 """From a camera's frame to an overlay, again and again: `Overlay`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,9 @@ from torch import Tensor
 from camfast import ops
 from camfast.engine import Explainer
 from camfast.live.clock import StageClock
-from camfast.live.device import Lane, Lanes
+from camfast.live.device import Lanes
 from camfast.live.levels import HALF_LIFE, RunningRange
+from camfast.live.picture import Pending, Picture
 from camfast.live.preparing import FrameForm, Levels, Preparation
 from camfast.live.projections import canvas_size, places, projections
 from camfast.models import Preprocess
@@ -21,44 +21,6 @@ from camfast.targets import Classes
 
 # Ends of the colours: nearly the largest value of the map, and for maps with negative values nearly the smallest.
 _PERCENTILES = (0.5, 99.5)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What became of a frame, on the CPU. Its tensors are written to again by the second frame after it.
-
-    Attributes
-    ----------
-    rgb : Tensor
-        (H, W, 3) uint8: the map in colour over the frame; of a volume (H + D, W + D, 3), over its projections.
-    gray : Tensor
-        The same frame or projections alone, (H, W) or (H, W, 3) uint8.
-    grid : Tensor
-        The map on the layer's grid, (h, w) or (d, h, w) float32.
-    scores : Tensor
-        (C,) float32.
-    target : int
-        The class that was explained.
-    low, high : float
-        Values of the map at both ends of the colours.
-    black, white : float
-        Levels of the frame at both ends of the greys.
-    milliseconds : mapping
-        What each stage took. On a CPU ``"prepare"``, ``"forward"``, which is the network's own, ``"map"`` (gradient and
-        map), ``"scale"``, ``"colour"``, ``"results"``; on a GPU ``"stage"``, ``"upload"``, ``"explain"``, ``"colour"``,
-        ``"download"``.
-    """
-
-    rgb: Tensor
-    gray: Tensor
-    grid: Tensor
-    scores: Tensor
-    target: int
-    low: float
-    high: float
-    black: float
-    white: float
-    milliseconds: Mapping[str, float]
 
 
 class Overlay:
@@ -166,6 +128,11 @@ class Overlay:
         self.target = target
 
     @property
+    def example(self) -> Tensor:
+        """The network's input as the last frame left it, (1, C, h, w) or (1, 1, D, H, W) float32."""
+        return self._prepare.input
+
+    @property
     def target(self) -> int | str:
         """The class that is explained, or ``"predicted"``; the colours get a new scale where it changes."""
         return self._target
@@ -211,7 +178,7 @@ class Overlay:
         """
         return self.submit(frame).result()
 
-    def submit(self, frame: NDArray[Any] | Tensor) -> "Pending":
+    def submit(self, frame: NDArray[Any] | Tensor) -> Pending:
         """Start on a frame, and return what will wait for it: on a GPU the next frame can be given meanwhile.
 
         At most two frames are on their way: the third waits for the first. See `show`.
@@ -295,24 +262,6 @@ class Overlay:
                 "another one for these"
             )
         return raw.detach()
-
-
-class Pending:
-    """An overlay on its way."""
-
-    def __init__(self, lane: Lane, milliseconds: Mapping[str, float]) -> None:
-        self._lane, self._milliseconds = lane, milliseconds
-
-    def result(self) -> Picture:
-        """Wait for it, and return it."""
-        lane = self._lane
-        lane.wait()
-        low, high, black, white = lane.ends.tolist()
-        scores = lane.scores
-        return Picture(
-            lane.rgb, lane.gray, lane.grid, scores, int(lane.target), low, high, black, white,
-            lane.milliseconds(self._milliseconds),
-        )  # fmt: skip
 
 
 def _sigma_of_frames(explainer: Explainer, inputs: Sequence[int], frames: Sequence[int]) -> tuple[float, ...] | None:

@@ -1,0 +1,30 @@
+"""Where a volume's projections stand."""
+
+import torch
+
+from camfast.live.projections import canvas_size, places, projections
+
+
+def test_a_voxel_is_seen_from_three_sides() -> None:
+    volume = torch.zeros(3, 4, 5)
+    volume[2, 1, 4] = 7.0
+    canvas = torch.zeros(canvas_size(volume.shape))
+    for place, projection in zip(places(canvas, volume.shape), projections(volume), strict=True):
+        place.copy_(projection)
+    found = {tuple(index) for index in canvas.nonzero().tolist()}
+    assert found == {(1, 4), (1, 5 + 2), (4 + 2, 4)}
+    assert canvas.max() == 7.0
+
+
+def test_nan_is_not_hidden_behind_a_maximum() -> None:
+    volume = torch.ones(2, 3, 4)
+    volume[1, 2, 3] = torch.nan
+    for projection in projections(volume):
+        assert projection.isnan().sum() == 1
+
+
+def test_what_is_kept_is_filled() -> None:
+    volume = torch.rand(2, 3, 4)
+    out = torch.empty(3, 4), torch.empty(3, 2), torch.empty(2, 4)
+    for kept, new in zip(projections(volume, out=out), projections(volume), strict=True):
+        torch.testing.assert_close(kept, new, rtol=0, atol=0)
