@@ -9,7 +9,7 @@ import numpy as np
 
 from camfast._extras import require
 from camfast.errors import InputError
-from camfast.scan.formats.contents import open_contents
+from camfast.scan.formats.contents import Contents, open_contents
 from camfast.scan.formats.lazy import Shape
 from camfast.scan.formats.raw import RawArray
 from camfast.scan.volumes import Volume, checked, known_voxel_size
@@ -35,12 +35,28 @@ def read_mrc(path: Path) -> Volume:
     """
     contents = open_contents(path)
     header = _header(path, contents.head(HEADER_BYTES))
-    stored, dtype = _layout(path, header)
+    _check_volume(path, header)
     axes = _axes(header)[::-1]  # spatial axis (0 x, 1 y, 2 z) of sections, rows, columns
     to_zyx = (axes.index(2), axes.index(1), axes.index(0))
+    return _placed(path, header, _sections(contents, header, to_zyx), to_zyx)
+
+
+def read_sections(path: Path) -> RawArray:
+    """Read an MRC file of images as it lies, (sections, rows, columns), its values when they are sliced; see `read_mrc`.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, truncated, no MRC file, or holds complex values.
+    """
+    contents = open_contents(path)
+    return _sections(contents, _header(path, contents.head(HEADER_BYTES)), (0, 1, 2))
+
+
+def _sections(contents: Contents, header: Any, axes: Shape) -> RawArray:
+    stored, dtype = _layout(contents.path, header)
     offset, halves = HEADER_BYTES + int(header.nsymbt), int(header.mode) == IMOD_HALVES
-    data = RawArray(contents, stored, dtype, offset=offset, axes=to_zyx, halves=halves)
-    return _placed(path, header, data, to_zyx)
+    return RawArray(contents, stored, dtype, offset=offset, axes=axes, halves=halves)
 
 
 def _header(path: Path, head: bytes) -> Any:
@@ -81,17 +97,23 @@ def _layout(path: Path, header: Any) -> tuple[Shape, np.dtype[Any]]:
         raise _foreign(path, f"its mode is {mode}, known are 0, 1, 2, 6, 12 and 101")
     if sorted(_axes(header)) != [0, 1, 2]:
         raise _foreign(path, f"MAPC, MAPR, MAPS are {int(header.mapc)}, {int(header.mapr)}, {int(header.maps)}")
-    volumes = stored[0] // int(header.mz) if int(header.ispg) >= 401 and int(header.mz) > 0 else 1
-    if volumes > 1:
-        raise InputError(f"{path}: a stack of {volumes} volumes, expected one; split it first")
-    if stored[0] == 1 and int(header.ispg) == 0:
-        raise InputError(
-            f"{path}: one image of {stored[1]} × {stored[2]} pixels, expected a volume (z, y, x); "
-            "give a reconstruction; camfast explain takes a single image as PNG or TIFF"
-        )
     if mode == IMOD_HALVES or (mode == 0 and _unsigned(header)):
         return stored, np.dtype(np.uint8)
     return stored, np.dtype(utils.data_dtype_from_header(header))
+
+
+def _check_volume(path: Path, header: Any) -> None:
+    """Make sure that a header is that of one volume."""
+    _layout(path, header)
+    sections, rows, columns = int(header.nz), int(header.ny), int(header.nx)
+    volumes = sections // int(header.mz) if int(header.ispg) >= 401 and int(header.mz) > 0 else 1
+    if volumes > 1:
+        raise InputError(f"{path}: a stack of {volumes} volumes, expected one; split it first")
+    if sections == 1 and int(header.ispg) == 0:
+        raise InputError(
+            f"{path}: one image of {rows} × {columns} pixels, expected a volume (z, y, x); "
+            "give a reconstruction; camfast explain takes a single image as PNG or TIFF"
+        )
 
 
 def _axes(header: Any) -> list[int]:

@@ -1,0 +1,64 @@
+"""Sources by their names."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from camfast.errors import InputError
+from camfast.live.frames import Source
+from camfast.live.sources.film import FilmSource
+from camfast.live.sources.folder import FolderSource
+from camfast.live.sources.iterated import IteratedSource
+from camfast.live.sources.micromanager import MicroManagerSource
+from camfast.live.sources.simulated import SimulatedSource
+from camfast.live.sources.spec import Spec
+from camfast.live.sources.zeromq import ZeroMQSource
+
+SOURCES: dict[str, str] = {
+    "sim": "sim:1024x1024@30 (HxW@FPS or DxHxW@FPS; ?seed=): a moving scene with noise",
+    "watch": "watch:run1/*.tif (?volume=1): the newest TIFF, PNG, JPEG, MRC or EM file of a folder that fills",
+    "video": "video:run1.mp4 (?fps=, ?loop=1): a film, at its own rate",
+    "zmq": "zmq:tcp://microscope:5555 (?bind=1, ?topic=): arrays sent over ZeroMQ, see docs/live-sources.md",
+    "pymmcore": "pymmcore:scope.cfg or pymmcore:demo (?exposure=ms): a camera of Micro-Manager",
+}
+_KINDS: dict[str, Callable[[Spec], Source]] = {
+    "sim": SimulatedSource.of,
+    "watch": FolderSource.of,
+    "video": FilmSource.of,
+    "zmq": ZeroMQSource.of,
+    "pymmcore": MicroManagerSource.of,
+}
+
+
+def open_source(spec: str | Source | Iterable[Any]) -> Source:
+    """Make a source of its name, ready to be opened.
+
+    Parameters
+    ----------
+    spec
+        ``kind:place?option=value``, see `SOURCES`; a source, returned as it is; or an iterable of arrays, tensors or
+        `Frame`.
+
+    Raises
+    ------
+    InputError
+        If it is none of these, or what the name asks for makes no sense.
+    MissingExtraError
+        If a package is missing; the message names the extra that brings it.
+
+    Examples
+    --------
+    >>> open_source("sim:64x48@20").name
+    'sim:64x48@20'
+    """
+    if isinstance(spec, str):
+        asked = Spec.of(spec)
+        if asked.kind not in _KINDS or ":" not in spec:
+            raise InputError(
+                f"{spec!r} is no source; there are:\n" + "\n".join(f"  {text}" for text in SOURCES.values())
+            )
+        return _KINDS[asked.kind](asked)
+    if all(hasattr(spec, name) for name in ("name", "open", "read", "close")):
+        return cast(Source, spec)
+    if isinstance(spec, Iterable):
+        return IteratedSource(spec)
+    raise InputError(f"a source must be a name such as sim:1024x1024@30, an iterable or a Source, found {spec!r}")
