@@ -52,8 +52,6 @@ class Overlays:
     ----------
     looks
         How frames become overlays.
-    notice
-        Where it is said that frames have changed.
 
     Attributes
     ----------
@@ -61,12 +59,14 @@ class Overlays:
         What the settings can be; the classes and layers of a network are known from the first frame on.
     form : tuple or None
         Shape and dtype of the last frame.
+    notice : Notice
+        Says that frames have changed.
     """
 
-    def __init__(self, looks: Looks, notice: Notice) -> None:
+    def __init__(self, looks: Looks) -> None:
         if not isinstance(looks.explainer.layer, str):
             raise InputError("a live overlay shows one layer: give an explainer of a single one")
-        self._looks, self._notice = looks, notice
+        self._looks, self.notice = looks, Notice()
         self.choices = Choices(tuple(looks.labels or ()), (looks.explainer.layer,))
         self.form: tuple[tuple[int, ...], str] | None = None
         self._known = False
@@ -78,7 +78,7 @@ class Overlays:
         if form != self.form:
             if self.form is not None:
                 text = f"frames are now {form[1]} {form[0]}, after {self.form[1]} {self.form[0]}"
-                self._notice.say(text)
+                self.notice.say(text)
                 log.info("%s", text)
             self.form = form
         key = (*form, frame.volume, settings.layer, settings.method)

@@ -69,7 +69,7 @@ class Session:
     ) -> None:
         self._notice = Notice()
         self._looks, self._sinks = looks, list(sinks)
-        self._overlays = Overlays(looks, self._notice)
+        self._overlays = Overlays(looks)
         self._settings = settings or Settings(self._overlays.choices.layers[0], looks.explainer.method)
         self._slot = Latest()
         self._reader = Reader(source, self._slot)
@@ -114,7 +114,7 @@ class Session:
         shape, dtype = self._overlays.form or ((), "")
         reader = self._reader
         failures = [getattr(sink, "failure", None) or "" for sink in self._sinks]
-        messages = [reader.message, reader.notice.text, self._notice.text, *failures]
+        messages = [reader.message, reader.notice.text, self._notice.text, self._overlays.notice.text, *failures]
         return {
             "source": reader.source.name,
             "state": reader.state,

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,13 @@ def paced(count: int, taken: Callable[[], int], make: Callable[[int], NDArray[np
             yield None
             time.sleep(0.001)
         yield make(number)
+
+
+def endless(frame: NDArray[np.generic]) -> Iterator[Step]:
+    """The same frame, a thousand times a second at most."""
+    while True:
+        yield frame
+        time.sleep(0.001)
 
 
 def threads() -> set[str]:

@@ -12,7 +12,7 @@ from camfast.errors import InputError
 from camfast.live import Looks, Session, Settings
 from camfast.live.shown import Shown
 from camfast.models import Preprocess
-from tests.live.feeds import Feed, Kept, Step, paced, threads, until
+from tests.live.feeds import Feed, Kept, endless, paced, threads, until
 from tests.live.networks import pictures, volumes
 
 LOOKS = Looks(camfast.Explainer(pictures(), "3"), Preprocess(size=17), labels=("a", "b", "c", "d", "e"), name="small")
@@ -63,14 +63,8 @@ def test_frames_that_come_too_fast_are_dropped_and_counted() -> None:
 
 
 def test_a_stop_in_the_middle_counts_everything() -> None:
-    def endless() -> Iterator[Step]:
-        number = 0
-        while True:
-            number += 1
-            yield _frame(number)
-
     sink = Kept()
-    session = Session(Feed(endless()), LOOKS, [sink])
+    session = Session(Feed(endless(_frame(0))), LOOKS, [sink])
     session.start()
     until(lambda: len(sink.numbers) > 5)
     session.stop()
@@ -80,7 +74,7 @@ def test_a_stop_in_the_middle_counts_everything() -> None:
 
 def test_settings_apply_to_the_next_frame() -> None:
     sink = Kept()
-    feed = Feed([_frame(0)] * 100_000)
+    feed = Feed(endless(_frame(0)))
     with Session(feed, LOOKS, [sink]) as session:
         until(lambda: sink.shown)
         assert session.choices.classes == ("a", "b", "c", "d", "e")
@@ -110,7 +104,7 @@ def test_settings_that_are_refused(changes: dict[str, object]) -> None:
 def test_a_layer_that_cannot_be_shown_is_said_and_taken_back() -> None:
     """The method "cam" needs a linear head behind the layer, which an early layer doesn't have."""
     sink = Kept()
-    with Session(Feed([_frame(0)] * 100_000), LOOKS, [sink]) as session:
+    with Session(Feed(endless(_frame(0))), LOOKS, [sink]) as session:
         until(lambda: sink.shown)
         session.change({"layer": "1", "method": "cam"})
         until(lambda: session.status()["failed"])
@@ -173,7 +167,7 @@ def test_a_sink_that_raises_ends_the_session_with_its_error() -> None:
 
     sink = Kept()
     sink.put = fail  # type: ignore[method-assign]
-    session = Session(Feed([_frame(0)] * 100_000), LOOKS, [sink])
+    session = Session(Feed(endless(_frame(0))), LOOKS, [sink])
     with session, pytest.raises(RuntimeError, match="the stage has crashed"):
         session.wait(20)
     assert sink.closed == 1
