@@ -40,7 +40,7 @@ class FilmSource:
     def __init__(self, path: str | Path, *, fps: float | None = None, loop: bool = False) -> None:
         self._av = require("av", "live", "playing a film")
         self._path, self._loop = Path(path).expanduser(), loop
-        options = [f"fps={fps:g}"] * (fps is not None) + ["loop=1"] * loop
+        options = ([] if fps is None else [f"fps={fps:g}"]) + ["loop=1"] * loop
         self.name = f"video:{path}" + ("?" + "&".join(options) if options else "")
         self._fps = None if fps is None else check_rate(fps, self.name)
         self._container: Any = None

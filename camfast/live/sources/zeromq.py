@@ -114,6 +114,7 @@ class ZeroMQSource:
         """Hang up; also where it isn't open."""
         if self._monitor is not None:
             self._socket.disable_monitor()
+            self._monitor.close(linger=0)
             self._monitor = None
         if self._socket is not None:
             self._socket.close(linger=0)

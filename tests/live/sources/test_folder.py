@@ -1,0 +1,334 @@
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from camfast.errors import InputError
+from camfast.live.frames import BrokenFrameError, Frame, SourceError
+from camfast.live.sources import FolderSource, open_source
+from tests.live.sources.until import next_frame, thread_count, wait_for
+
+RANDOM = np.random.default_rng(0)
+
+
+def picture(height: int = 5, width: int = 7) -> np.ndarray:
+    return RANDOM.integers(0, 65536, (height, width)).astype(np.uint16)
+
+
+def write(path: Path, data: np.ndarray, age: float = 0) -> None:
+    """Write a TIFF at once, as if it were so many seconds old."""
+    hidden = path.with_name(f".{path.name}")
+    tifffile.imwrite(hidden, data)
+    os.utime(hidden, (time.time() - age,) * 2)
+    hidden.rename(path)
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[FolderSource]:
+    """A source of the folder's TIFF files that is open, and closed at the end with no thread left behind."""
+    threads = thread_count()
+    source = FolderSource(tmp_path, "*.tif", patience=0.3)
+    source.open()
+    yield source
+    source.close()
+    wait_for(lambda: thread_count() == threads)
+
+
+def test_a_new_file_is_a_frame(opened: FolderSource, tmp_path: Path) -> None:
+    assert opened.read(0.05) is None
+    for number, shape in enumerate([(5, 7), (1, 1), (300, 200)]):  # a camera whose size changes
+        data = picture(*shape)
+        write(tmp_path / f"{number}.tif", data)
+        frame = next_frame(opened)
+        np.testing.assert_array_equal(frame.data, data)
+        assert frame.data.dtype == np.uint16
+        assert (frame.number, frame.name, frame.volume) == (number, f"{number}.tif", False)
+        assert 0 <= time.perf_counter() - frame.time < 1
+    assert opened.read(0.05) is None
+
+
+def test_it_is_noticed_and_not_just_found_by_a_look(
+    opened: FolderSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camfast.live.sources.watched.LOOK_SECONDS", 1000)
+    opened.read(0)
+    data = picture()
+    timer = threading.Timer(0.1, write, (tmp_path / "a.tif", data))
+    timer.start()
+    np.testing.assert_array_equal(next_frame(opened).data, data)
+    timer.join()
+
+
+def test_without_notices_it_is_found_by_a_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*args: object, **kwargs: object) -> Iterator[None]:
+        raise OSError("OS file watch limit reached")
+        yield
+
+    monkeypatch.setattr("watchfiles.watch", refused)
+    monkeypatch.setattr("camfast.live.sources.watched.LOOK_SECONDS", 0.1)
+    source = FolderSource(tmp_path, "*.tif")
+    source.open()
+    assert source.read(0.05) is None
+    data = picture()
+    write(tmp_path / "a.tif", data)
+    np.testing.assert_array_equal(next_frame(source).data, data)
+    source.close()
+
+
+def test_of_what_is_there_at_the_start_the_newest_is_a_frame(tmp_path: Path) -> None:
+    kept = picture()
+    for index, age in enumerate((30, 10, 20)):
+        write(tmp_path / f"{index}.tif", kept if age == 10 else picture(), age)
+    source = FolderSource(tmp_path, "*.tif")
+    source.open()
+    frame = next_frame(source)
+    assert (frame.number, frame.name) == (0, "1.tif")
+    np.testing.assert_array_equal(frame.data, kept)
+    assert source.read(0.05) is None
+    source.close()
+
+
+def test_of_several_the_newest_is_taken_and_the_others_are_counted(opened: FolderSource, tmp_path: Path) -> None:
+    write(tmp_path / "first.tif", picture())
+    assert next_frame(opened).number == 0
+    opened.close()  # so that they arrive together
+    for index in range(4):
+        write(tmp_path / f"{index}.tif", picture(index + 1), age=10 - index)
+    opened.open()
+    frame = next_frame(opened)
+    assert (frame.number, frame.name, frame.data.shape) == (4, "3.tif", (4, 7))
+    write(tmp_path / "last.tif", picture())
+    assert next_frame(opened).number == 5
+
+
+def test_a_file_that_is_written_again_is_another_frame(opened: FolderSource, tmp_path: Path) -> None:
+    for number in range(3):
+        data = picture()
+        write(tmp_path / "live.tif", data)
+        frame = next_frame(opened)
+        assert frame.number == number
+        np.testing.assert_array_equal(frame.data, data)
+
+
+@pytest.mark.parametrize("options", [{}, {"rowsperstrip": 16}, {"compression": "zlib"}, {"tile": (64, 64)}])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.003, 0.5, 0.99])
+def test_a_file_is_waited_for_until_it_is_finished(tmp_path: Path, options: dict[str, object], share: float) -> None:
+    data = np.cumsum(np.ones((200, 300), np.uint16), 1)
+    tifffile.imwrite(tmp_path / "whole", data, **options)
+    content = (tmp_path / "whole").read_bytes()
+    source = FolderSource(tmp_path, "*.tif", patience=10)
+    source.open()
+    with (tmp_path / "a.tif").open("wb") as file:
+        for piece in (content[: int(len(content) * share)], content[int(len(content) * share) :]):
+            assert source.read(0.05) is None
+            file.write(piece)
+            file.flush()
+        np.testing.assert_array_equal(next_frame(source).data, data)
+    source.close()
+
+
+def test_others_are_shown_while_one_is_unfinished(opened: FolderSource, tmp_path: Path) -> None:
+    write(tmp_path / "whole", picture())
+    content = (tmp_path / "whole").read_bytes()
+    (tmp_path / "a.tif").write_bytes(content[:100])
+    assert opened.read(0.1) is None
+    write(tmp_path / "b.tif", picture())
+    assert next_frame(opened).name == "b.tif"
+    (tmp_path / "a.tif").write_bytes(content)
+    frame = next_frame(opened)
+    assert (frame.name, frame.number) == ("a.tif", 1)
+
+
+def test_a_file_that_stays_unfinished_is_broken(opened: FolderSource, tmp_path: Path) -> None:
+    data = picture(200, 200)
+    write(tmp_path / "whole", data)
+    content = (tmp_path / "whole").read_bytes()
+    (tmp_path / "a.tif").write_bytes(content[:-1])
+    start = time.perf_counter()
+    with pytest.raises(BrokenFrameError, match=r"a\.tif can't be read: truncated: .* it hasn't changed for 0.3 s"):
+        next_frame(opened)
+    assert time.perf_counter() - start > 0.29
+    assert opened.read(0.05) is None  # once
+    (tmp_path / "a.tif").write_bytes(content)
+    frame = next_frame(opened)
+    assert frame.number == 0
+    np.testing.assert_array_equal(frame.data, data)
+
+
+def test_a_file_that_is_gone_is_no_complaint(opened: FolderSource, tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0")
+    assert opened.read(0.1) is None
+    (tmp_path / "a.tif").unlink()
+    assert opened.read(0.5) is None
+
+
+def test_what_is_no_picture_is_broken_at_once(tmp_path: Path) -> None:
+    source = FolderSource(tmp_path, patience=1000)
+    source.open()
+    write(tmp_path / "a.tif", np.zeros((4, 5), complex))
+    with pytest.raises(BrokenFrameError, match=r"a\.tif holds complex128, expected real numbers"):
+        next_frame(source)
+    source.close()
+
+
+def test_reading_unfinished_files_is_silent(
+    opened: FolderSource, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "whole", picture())
+    (tmp_path / "a.tif").write_bytes((tmp_path / "whole").read_bytes()[:200])
+    with pytest.raises(BrokenFrameError):
+        next_frame(opened)
+    assert caplog.records == []
+
+
+def test_a_folder_may_go_and_come_back(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    source = open_source(f"watch:{folder}/*.tif")
+    with pytest.raises(SourceError, match=r"run: there is no such folder; it is watched as soon as there is one"):
+        source.open()
+    folder.mkdir()
+    source.open()
+    write(folder / "0.tif", picture())
+    assert next_frame(source).number == 0
+    shutil.rmtree(folder)
+    with pytest.raises(SourceError, match="there is no such folder") as raised:
+        next_frame(source)
+    assert not isinstance(raised.value, BrokenFrameError)
+    source.close()
+    folder.mkdir()
+    write(folder / "1.tif", picture(), age=5)
+    write(folder / "2.tif", picture())
+    source.open()
+    frame = next_frame(source)
+    assert (frame.number, frame.name) == (2, "2.tif")
+    source.close()
+
+
+def test_a_folder_that_is_replaced_at_once_is_watched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camfast.live.sources.watched.LOOK_SECONDS", 0.1)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    source = FolderSource(folder, "*.tif")
+    source.open()
+    folder.rename(tmp_path / "away")
+    folder.mkdir()
+    write(folder / "0.tif", picture())
+    assert next_frame(source).name == "0.tif"
+    monkeypatch.setattr("camfast.live.sources.watched.LOOK_SECONDS", 1000)
+    assert source.read(0.15) is None  # the last look for long
+    write(folder / "1.tif", picture())
+    assert next_frame(source).name == "1.tif"
+    source.close()
+
+
+def test_patterns_choose(tmp_path: Path) -> None:
+    (tmp_path / "square1" / "data").mkdir(parents=True)
+    source = open_source(f"watch:{tmp_path}/square*/**/img_?.tif")
+    source.open()
+    for name in ("img_1.tif", "square1/img_10.tif", "square1/.img_1.tif", "square1/img_1.txt"):
+        write(tmp_path / name, picture())
+    assert source.read(0.1) is None
+    for number, name in enumerate(("square1/img_1.tif", "square1/data/img_2.tif")):
+        write(tmp_path / name, picture())
+        frame = next_frame(source)
+        assert (frame.number, frame.name) == (number, name)
+    source.close()
+
+
+def test_a_name_without_a_pattern(tmp_path: Path) -> None:
+    assert open_source(f"watch:{tmp_path}").name == f"watch:{tmp_path}/*"
+    assert open_source(f"watch:{tmp_path}/live.tif").name == f"watch:{tmp_path}/live.tif"
+    assert open_source("watch:a/*.tif?volume=1").name == "watch:a/*.tif?volume=1"
+    assert open_source("watch:*.tif").name == "watch:*.tif"
+    with pytest.raises(InputError, match=r"no reader for \.docx; there are \.tif"):
+        open_source("watch:a/*.docx")
+    with pytest.raises(InputError, match="expected a folder and a pattern"):
+        open_source("watch:")
+    with pytest.raises(SourceError, match="isn't open"):
+        open_source("watch:a/*.tif").read(0)
+
+
+def test_formats(tmp_path: Path) -> None:
+    """What other libraries write is read as it was."""
+    grey = picture(40, 30)
+    bytes_ = (grey >> 8).astype(np.uint8)
+    colours = RANDOM.integers(0, 256, (40, 30, 3)).astype(np.uint8)
+    source = FolderSource(tmp_path)
+    source.open()
+
+    def read() -> Frame:
+        frame = next_frame(source)
+        (tmp_path / frame.name).unlink()
+        return frame
+
+    for name, image, expected in (
+        ("a.png", Image.fromarray(grey), grey),
+        ("b.png", Image.fromarray(bytes_), bytes_),
+        ("c.png", Image.fromarray(colours), colours),
+        ("d.png", Image.fromarray(colours).convert("RGBA"), colours),
+        ("e.png", Image.fromarray(bytes_ > 127), np.uint8(255) * (bytes_ > 127)),
+        ("f.bmp", Image.fromarray(colours), colours),
+        ("g.png", Image.fromarray(bytes_).convert("LA"), bytes_),
+        (
+            "h.png",
+            Image.fromarray(colours).convert("P"),
+            np.asarray(Image.fromarray(colours).convert("P").convert("RGB")),
+        ),
+    ):
+        image.save(tmp_path / f".{name}", format=name[-3:])
+        (tmp_path / f".{name}").rename(tmp_path / name)
+        frame = read()
+        assert frame.name == name
+        assert frame.data.dtype == expected.dtype
+        np.testing.assert_array_equal(frame.data, expected, err_msg=name)
+    Image.fromarray(grey).save(tmp_path / "lzw", format="tiff", compression="tiff_lzw")
+    (tmp_path / "lzw").rename(tmp_path / "lzw.tif")
+    np.testing.assert_array_equal(read().data, grey)
+    tifffile.imwrite(tmp_path / "planes", np.moveaxis(colours, -1, 0), photometric="rgb", planarconfig="separate")
+    (tmp_path / "planes").rename(tmp_path / "planes.tif")
+    np.testing.assert_array_equal(read().data, colours)
+    for data in (grey, grey.astype(np.float32), bytes_.astype(np.int8), grey.astype(np.float16)):
+        mrcfile.write(tmp_path / "m", data)
+        (tmp_path / "m").rename(tmp_path / "m.mrc")
+        np.testing.assert_array_equal(read().data, data)
+    source.close()
+
+
+@pytest.mark.parametrize("volume", [False, True])
+@pytest.mark.parametrize("ending", ["tif", "mrc", "em"])
+def test_pages_are_a_volume_where_that_is_asked_for(tmp_path: Path, ending: str, volume: bool) -> None:
+    pages = RANDOM.standard_normal((3, 6, 5)).astype(np.float32)
+    source = FolderSource(tmp_path, f"*.{ending}", volume=volume)
+    source.open()
+    if ending == "tif":
+        tifffile.imwrite(tmp_path / "hidden", pages, photometric="minisblack")
+    elif ending == "mrc":
+        mrcfile.write(tmp_path / "hidden", pages)
+    else:
+        header = np.zeros(128, "<i4")
+        header[:4] = (np.frombuffer(b"\6\0\0\5", "<i4")[0], 5, 6, 3)
+        (tmp_path / "hidden").write_bytes(header.tobytes() + pages.tobytes())
+    (tmp_path / "hidden").rename(tmp_path / f"a.{ending}")
+    frame = next_frame(source)
+    source.close()
+    assert frame.volume is volume
+    np.testing.assert_array_equal(frame.data, pages if volume else pages[-1])
+
+
+def test_one_page_is_a_picture_also_where_volumes_are_asked_for(tmp_path: Path) -> None:
+    source = FolderSource(tmp_path, volume=True)
+    source.open()
+    data = picture()
+    write(tmp_path / "a.tif", data)
+    frame = next_frame(source)
+    source.close()
+    assert not frame.volume
+    np.testing.assert_array_equal(frame.data, data)
