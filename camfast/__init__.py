@@ -1,7 +1,7 @@
 """camfast: class activation maps at the speed of a prediction.
 
-The names below are the public ones. ``metrics``, ``models``, ``simulate`` and ``plot`` are loaded when they are
-first used; importing camfast compiles nothing and needs no GPU.
+The names below are the public ones. ``live``, ``metrics``, ``models``, ``simulate`` and ``plot`` are loaded when
+they are first used; importing camfast compiles nothing and needs no GPU.
 """
 
 import importlib
@@ -51,7 +51,7 @@ from camfast.sweep import LayerSweep, layer_sweep
 from camfast.targets import Unit
 
 if TYPE_CHECKING:
-    from camfast import metrics, models, plot, simulate
+    from camfast import live, metrics, models, plot, simulate
 
 __all__ = [
     "ActivationRuleWarning",
@@ -85,6 +85,7 @@ __all__ = [
     "guided_gradcam",
     "head_map",
     "layer_sweep",
+    "live",
     "load_maps",
     "methods",
     "metrics",
@@ -105,7 +106,7 @@ __all__ = [
     "split",
 ]
 
-_SUBPACKAGES = ("metrics", "models", "plot", "simulate")
+_SUBPACKAGES = ("live", "metrics", "models", "plot", "simulate")
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from camfast._interrupt import INTERRUPTED
 from camfast._version import __version__
-from camfast.cli import checks, demo, explain, info, scan, slurm, view
+from camfast.cli import checks, demo, explain, info, live, scan, slurm, view
 from camfast.errors import CamfastError
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -91,6 +91,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"camfast {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, explain, scan, slurm, view, info):
+    for command in (demo, explain, scan, slurm, view, live, info):
         command.add(commands, common)
     return parser

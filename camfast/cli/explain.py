@@ -59,7 +59,8 @@ def _explain_image(options: argparse.Namespace) -> None:
 
     picture = inputs.read_image(options.image)
     loaded, layer = network.load_network(options)
-    tensor = inputs.preprocess(options, loaded.preprocess, picture)(picture).to(options.device)
+    whole_numbers = picture.mode.startswith("I")  # PIL's modes of more than 8 bits
+    tensor = inputs.preprocess(options, loaded.preprocess, deep=whole_numbers)(picture).to(options.device)
     size = (picture.height, picture.width)
     ratios = (size[0] / tensor.shape[2], size[1] / tensor.shape[3])  # sigma is the input's, and the map the picture's
     facts, about, maps = _explained(options, loaded, layer, tensor, size, ratios)

@@ -20,6 +20,14 @@ _OF_VOLUMES = ("normalize", "invert")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what an image or a volume needs before the network."""
+    add_picture_options(parser)
+    volume = parser.add_argument_group("what a volume needs before the network")
+    volume.add_argument("--normalize", choices=("volume", "minmax", "none"), help="(default volume)")
+    volume.add_argument("--invert", action="store_true", default=None, help="change the sign of the density")
+
+
+def add_picture_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what an image needs before the network."""
     picture = parser.add_argument_group(
         "what an image needs before the network",
         "The defaults are what the model is known for; for a model of your own, those in brackets.",
@@ -40,9 +48,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"),
         help="filter of --size (bilinear)",
     )
-    volume = parser.add_argument_group("what a volume needs before the network")
-    volume.add_argument("--normalize", choices=("volume", "minmax", "none"), help="(default volume)")
-    volume.add_argument("--invert", action="store_true", default=None, help="change the sign of the density")
 
 
 def check_options(options: argparse.Namespace, *, volume: bool) -> None:
@@ -82,8 +87,15 @@ def read_image(path: Path) -> Any:
         ) from None
 
 
-def preprocess(options: argparse.Namespace, known: "Preprocess | None", picture: Any) -> "Preprocess":
+def says_of_pictures(options: argparse.Namespace) -> bool:
+    """Whether an option says what an image needs before the network."""
+    return any(getattr(options, name) is not None for name in _OF_IMAGES)
+
+
+def preprocess(options: argparse.Namespace, known: "Preprocess | None", *, deep: bool = False) -> "Preprocess":
     """What the options say of an image, and for the rest what the model is known for.
+
+    ``deep`` says that values are whole numbers of more than 8 bits.
 
     Raises
     ------
@@ -96,7 +108,7 @@ def preprocess(options: argparse.Namespace, known: "Preprocess | None", picture:
     for name in ("mean", "std"):
         if isinstance(given.get(name), float):
             given[name] = (given[name],)
-    if known is None and picture.mode.startswith("I"):  # PIL's modes of whole numbers of more than 8 bits
+    if known is None and deep:
         given.setdefault("scale", 1 / 65535)
     channels = 1 if given.get("channels", known.channels if known else "RGB") == "L" else 3
     for name in ("mean", "std"):

@@ -10,6 +10,8 @@ from camfast.live.pipeline import Overlay
 from camfast.live.session import Session
 from camfast.live.settings import Choices, Settings
 from camfast.live.shown import Control, Shown, Sink
+from camfast.live.sinks import open_sink
+from camfast.live.sources import open_source
 
 __all__ = [
     "BrokenFrameError",
@@ -26,4 +28,6 @@ __all__ = [
     "Source",
     "SourceEndedError",
     "SourceError",
+    "open_sink",
+    "open_source",
 ]

@@ -121,6 +121,6 @@ class Reader:
 
 
 def describe(error: Exception) -> str:
-    """Say what went wrong, in one line: a message of camfast's own is meant for people."""
-    text = " ".join(str(error).split())
+    """Say what went wrong, in one line: a message of camfast's own is meant for people, and so are its notes."""
+    text = "; ".join(" ".join(part.split()) for part in (str(error), *getattr(error, "__notes__", ())))
     return text if isinstance(error, CamfastError | ValueError) else f"{type(error).__name__}: {text}"

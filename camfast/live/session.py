@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from camfast.errors import CamfastError
 from camfast.live.clock import Notice, Percentiles, Rate
 from camfast.live.frames import Frame, Source
 from camfast.live.latest import Latest
@@ -200,14 +199,15 @@ class Session:
 
     def _explain_failure(self, frame: Frame, settings: Settings, error: Exception) -> None:
         """Say what was wrong, and go back to settings that worked for such frames, where others were tried."""
-        text = f"frame {frame.name or frame.number}: {describe(error)}"
+        reason = describe(error)
         tried, worked = ((s.layer, s.method) for s in (settings, self._working))
         if tried != worked:
-            text = f"{tried[1]} at {tried[0]} can't be shown: {describe(error)}"
+            reason = f"{tried[1]} at {tried[0]} can't be shown: {reason}"
             with self._lock:
                 self._settings = replace(self._settings, layer=worked[0], method=worked[1])
-        if self._notice.say(text):
-            log.error("%s", text, exc_info=not isinstance(error, CamfastError | ValueError | TypeError))
+        if self._notice.say(reason):
+            log.error("frame %s: %s", frame.name or frame.number, reason)
+            log.debug("where", exc_info=error)
 
 
 def _shown(frame: Frame, picture: Picture, settings: Settings) -> Shown:
