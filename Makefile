@@ -15,7 +15,7 @@ STUDIES := sum_to_score confidence receptive_field segmentation attentive gradie
 OWN := build/studies/subtomograms_snr0.5.safetensors
 PYTHON_FILES := camfast kernels tests bench examples studies setup.py
 
-.PHONY: help tools build demo test lint format types cpp-test arm-test napari parity bench bench-quick studies studies-quick gpu-check release-check clean
+.PHONY: help tools build demo test lint format types cpp-test arm-test napari live parity bench bench-quick studies studies-quick gpu-check release-check clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -43,7 +43,7 @@ demo: build      ## simulate a tomogram, scan it, and write demo/index.html
 	$(BIN)/camfast demo --out demo/
 
 test: build      ## every test that needs minutes at most
-	$(BIN)/python -m pytest -m "not slow and not parity and not napari" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow and not parity and not napari and not browser and not micromanager" $(PYTEST_ARGS)
 
 lint: build      ## ruff and clang-format, nothing changed
 	$(BIN)/ruff check $(PYTHON_FILES)
@@ -74,6 +74,10 @@ napari: build    ## the napari plugin in napari itself, which it installs, on a 
 	$(BIN)/python -m pip install -q --no-deps -r requirements-napari.txt
 	xvfb-run -a -s "-screen 0 1400x1000x24" $(BIN)/python -m pytest -m napari tests/napari
 
+live: build      ## the live page in Chromium and Micro-Manager's demo camera (needs apt-get install chromium; see requirements-live.txt)
+	$(BIN)/python -m pip install -q --no-deps -r requirements-live.txt
+	$(BIN)/python -m pytest -m "browser or micromanager" tests/live
+
 parity: build    ## agreement with pytorch-grad-cam and captum, which it installs
 	$(BIN)/python -m pip install -q --no-deps -r requirements-parity.txt
 	$(BIN)/python -m pytest -m parity
@@ -89,6 +93,7 @@ bench: build     ## every figure of bench/README.md, measured and written there
 	$(BIN)/python -m bench.scan_memory --write
 	test -e $(OWN) || $(BIN)/python examples/train_subtomograms.py --snr 0.5 --epochs 24 --out $(OWN)
 	$(BIN)/python -m bench.picks --weights $(OWN) --write
+	$(BIN)/python -m bench.bench_live --write
 	$(BIN)/python -m pytest bench -o python_files='bench_*.py' -o python_functions='bench_*' --benchmark-only
 
 bench-quick: build
@@ -99,6 +104,7 @@ bench-quick: build
 	$(BIN)/python -m bench.bench_scan --quick
 	$(BIN)/python -m bench.scan_memory --quick
 	$(BIN)/python -m bench.picks --quick
+	$(BIN)/python -m bench.bench_live --quick
 
 studies-quick: build  ## every study in its short form (needs the real data, see CAMFAST_DATA)
 	printf '%s\n' $(STUDIES) | OMP_NUM_THREADS=1 xargs -P 2 -I {} sh -c 'echo "-- {}"; $(BIN)/python -m studies.{} --quick > build/{}.txt'
@@ -116,7 +122,7 @@ studies: build   ## every table and picture of studies/README.md, after hours of
 gpu-check:       ## what needs a GPU: build, tests, sanitizer, measurements; no network, no .venv
 	PYTHON=$(PYTHON) bench/gpu_check.sh
 
-release-check: test lint types cpp-test parity napari bench  ## everything, the long tests too
+release-check: test lint types cpp-test parity napari live bench  ## everything, the long tests too
 	$(BIN)/python -m pytest -m slow
 
 clean:           ## forget .venv and everything that was built
