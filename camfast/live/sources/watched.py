@@ -1,6 +1,7 @@
 """What is new in a folder: noticed by the system, or found by a look at the folder now and then."""
 
 import os
+import stat
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -92,7 +93,11 @@ class Watched:
         self._noticed(0)  # only now it watches
 
     def _check(self) -> None:
-        if not self._folder.is_dir():
+        try:
+            there = self._folder.is_dir()
+        except OSError as error:  # such as a network drive that is gone
+            raise SourceError(f"{self._folder} can't be read: {error.strerror}") from None
+        if not there:
             raise SourceError(f"{self._folder}: there is no such folder; it is watched as soon as there is one")
 
     def _noticed(self, timeout: float) -> dict[Path, Stamp]:
@@ -101,7 +106,7 @@ class Watched:
         while self._notices is not None:
             try:
                 notices = next(self._notices)
-            except OSError:  # too many watches, or a file system without notices
+            except (OSError, RuntimeError):  # too many watches, or a file system without notices
                 self.stop()
                 break
             if notices:
@@ -150,7 +155,7 @@ def _stamp(path: Path) -> Stamp | None:
         status = path.stat()
     except OSError:
         return None
-    return (status.st_mtime_ns, status.st_size, status.st_ino) if path.is_file() else None
+    return (status.st_mtime_ns, status.st_size, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
 def _fits(parts: Sequence[str], patterns: Sequence[str]) -> bool:

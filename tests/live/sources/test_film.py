@@ -53,7 +53,7 @@ def test_pixels_are_kept(tmp_path: Path, frames: np.ndarray, pixels: str) -> Non
     read = read_all(FilmSource(path, fps=1000))
     assert read.dtype == frames.dtype
     np.testing.assert_array_equal(read, frames)
-    wait_for(lambda: thread_count() == threads)
+    wait_for(lambda: thread_count() <= threads)
 
 
 def test_ten_bits_become_sixteen(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_film_that_is_cut_off_says_so(
     source = FilmSource(tmp_path / name, fps=1000, loop=True)
     source.open()
     with pytest.raises(SourceError, match="truncated"):
-        list(next_frame(source) for _ in range(40))
+        _ = [next_frame(source) for _ in range(40)]
     source.close()
 
 
