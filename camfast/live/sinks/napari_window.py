@@ -70,6 +70,11 @@ class NapariSink:
         ----------
         session_running
             Asked each time before the window is brought up to date.
+
+        Raises
+        ------
+        Exception
+            What ``session_running`` raised, or what napari did for an overlay; the window is closed.
         """
         napari = require("napari", "napari", _PURPOSE)
         core = require("qtpy.QtCore", "napari", _PURPOSE)
@@ -77,21 +82,31 @@ class NapariSink:
         layers = _Layers(viewer)
         timer = core.QTimer()
 
+        errors: list[BaseException] = []
+
         def look() -> None:
-            if self._closed or not session_running():
+            try:
+                if self._closed or not session_running():
+                    timer.stop()
+                    viewer.close()
+                elif self._newest:
+                    layers.show(self._newest.popleft())
+            except BaseException as error:  # Qt's loop lets none through: it is raised behind it
+                errors.append(error)
                 timer.stop()
                 viewer.close()
-                return
-            if self._newest:
-                layers.show(self._newest.popleft())
 
         timer.timeout.connect(look)
         timer.start(self._interval)
         try:
             napari.run()
+        except KeyboardInterrupt:
+            viewer.close()
+            raise
         finally:
             timer.stop()
-            viewer.close()
+        if errors:
+            raise errors[0]
 
 
 class _Layers:
