@@ -42,7 +42,7 @@ class Hub:
         self._loop = loop
         self._clients: set[Client] = set()
         self._wants: frozenset[Want] = frozenset()  # replaced, never changed: the pipeline's thread reads it
-        self._settings = control.settings
+        self._settings, self._choices = control.settings, control.choices
         self._last_still = -STILL_EVERY
         self._lock = threading.Lock()
         self._fresh: Newest | None = None
@@ -108,6 +108,9 @@ class Hub:
             if now - told >= TELL_EVERY or (status["state"], status["message"]) != before:
                 told, before = now, (status["state"], status["message"])
                 self._tell("status", self._status())
+            if self._control.choices != self._choices:  # a network's classes may be known from its first frame on
+                self._choices = self._control.choices
+                self._tell("hello", self._hello())
             if self._control.settings != self._settings:
                 self._tell_settings()
             for client in self._clients:

@@ -163,7 +163,7 @@ def header(shown: Shown, classes: Sequence[str], latency: float) -> dict[str, An
         "shape": frame.data.shape,
         "dtype": frame.data.dtype.name,
         "volume": frame.volume,
-        "target": {"class": shown.target, "name": classes[shown.target]},
+        "target": {"class": shown.target, "name": _name(classes, shown.target)},
         "scores": top_scores(np.asarray(shown.scores, np.float64), classes),
         "low": shown.low,
         "high": shown.high,
@@ -184,12 +184,16 @@ def top_scores(scores: Any, classes: Sequence[str], count: int = TOP) -> list[di
     return [
         {
             "class": int(index),
-            "name": classes[index],
+            "name": _name(classes, int(index)),
             "score": float(scores[index]),
             "probability": float(probabilities[index]) if len(scores) > 1 else None,
         }
         for index in order
     ]
+
+
+def _name(classes: Sequence[str], index: int) -> str:
+    return classes[index] if index < len(classes) else str(index)
 
 
 def pack(header: Mapping[str, Any], pictures: Sequence[tuple[str, Encoded]]) -> bytes:

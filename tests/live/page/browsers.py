@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 CHROMIUM = shutil.which("chromium")
-DESKTOP, TUBE, PHONE = (1280, 860), (1024, 768), (390, 844)
+TUBE, PHONE = (1024, 768), (390, 844)
 
 
 @contextmanager

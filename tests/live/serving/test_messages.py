@@ -90,6 +90,10 @@ def test_scores_that_are_no_numbers_come_first() -> None:
     assert messages.top_scores(np.array([3.0]), ["one"])[0]["probability"] is None
 
 
+def test_classes_without_names_are_named_by_their_numbers() -> None:
+    assert [one["name"] for one in messages.top_scores(np.array([3.0, 4.0]), ["one"])] == ["1", "one"]
+
+
 def test_a_binary_message_is_header_and_pictures() -> None:
     pictures = [("overlay", Encoded("jpeg", 3, 2, 3, b"abc")), ("frame", Encoded("raw", 2, 1, 1, b"\0\xff"))]
     message = messages.pack({"number": np.int64(4), "low": float("inf")}, pictures)

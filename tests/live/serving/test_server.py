@@ -11,7 +11,7 @@ import pytest
 
 from camfast.errors import InputError
 from camfast.live.serving.server import PageServer
-from tests.live.serving.fakes import FakeControl, Pump, Scene, until
+from tests.live.serving.fakes import NAMES, FakeControl, Pump, Scene, until
 from tests.live.serving.watching import closed, next_frame, next_text, opened, pixels, say, unpacked, watch
 
 
@@ -123,6 +123,13 @@ def test_settings_are_shared(server: PageServer, control: FakeControl, scene: Sc
         assert next_frame(other).header["target"] == {"class": 3, "name": "vesicle"}
         control.settings = replace(control.settings, method="respond")  # by a program, not a page
         assert next_text(one, "settings")["settings"]["method"] == "respond"
+
+
+def test_choices_that_come_late_are_told(server: PageServer, control: FakeControl) -> None:
+    with watch(server) as page:
+        assert next_text(page, "hello")["choices"]["classes"] == list(NAMES)
+        control.choices = replace(control.choices, classes=("one", "two"))
+        assert next_text(page, "hello")["choices"]["classes"] == ["one", "two"]
 
 
 def test_a_bad_setting_is_refused_in_words(server: PageServer, control: FakeControl) -> None:

@@ -57,6 +57,7 @@ function greet(text) {
     const options = text.choices[`${id}s`].map((name) => new Option(name, name));
     at(id).replaceChildren(...options);
   }
+  if (settings) showSettings(settings);
 }
 
 async function frame(header, images) {
