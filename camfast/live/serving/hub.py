@@ -120,11 +120,12 @@ class Hub:
                 async with asyncio.timeout(LOOK_EVERY):
                     await self._closing.wait()
 
-    def ask_to_close(self) -> None:
-        """Make `watch` return; called by any thread, once."""
+    def stop(self) -> None:
+        """Take no more frames, and make `watch` return; called by any thread, also more than once."""
         with self._lock:
-            self._closed = True
-            self._loop.call_soon_threadsafe(self._closing.set)
+            if not self._closed:
+                self._closed = True
+                self._loop.call_soon_threadsafe(self._closing.set)
 
     async def close(self, patience: float) -> None:
         """Close all clients, and wait so many seconds for them."""

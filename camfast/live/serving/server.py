@@ -89,8 +89,9 @@ class PageServer:
         self._port = listening.getsockname()[1]
         runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._hub = Hub(self._control, runner.get_loop())
+        server = self._server(self._hub)
         self._thread = threading.Thread(
-            target=self._run, args=(runner, self._hub, listening), name="camfast page", daemon=True
+            target=self._run, args=(runner, self._hub, server, listening), name="camfast page", daemon=True
         )
         self._thread.start()
 
@@ -103,7 +104,7 @@ class PageServer:
     def close(self) -> None:
         """Close all pages and stop listening, within a second; also where it isn't open."""
         if self._thread is not None and self._hub is not None:
-            self._hub.ask_to_close()
+            self._hub.stop()
             self._thread.join()
             self._thread = self._hub = None
 
@@ -119,11 +120,7 @@ class PageServer:
                 f"can't listen on {self._host}:{self._port}: {why}; give another port, or 0 for any that is free"
             ) from None
 
-    def _run(self, runner: asyncio.Runner, hub: Hub, listening: socket.socket) -> None:
-        with listening, runner:
-            runner.run(self._serve(hub, listening))
-
-    async def _serve(self, hub: Hub, listening: socket.socket) -> None:
+    def _server(self, hub: Hub) -> Any:
         uvicorn = require("uvicorn", "live", "serving a page")
 
         def line(client: tuple[str, int]) -> Line | None:
@@ -146,14 +143,26 @@ class PageServer:
             limit_concurrency=_CONNECTIONS,
         )
         server = uvicorn.Server(config)
-        serving = asyncio.ensure_future(server.serve(sockets=[listening]))
-        watching = asyncio.ensure_future(hub.watch())
-        await asyncio.wait([serving, watching], return_when=asyncio.FIRST_COMPLETED)
-        await hub.close(PATIENCE)
-        for connection in list(server.server_state.connections):
-            connection.transport.abort()
-        server.should_exit = True
-        await asyncio.gather(serving, watching)
+        return server
+
+    def _run(self, runner: asyncio.Runner, hub: Hub, server: Any, listening: socket.socket) -> None:
+        with listening, runner:
+            try:
+                runner.run(_serve(hub, server, listening))
+            finally:
+                hub.stop()
+
+
+async def _serve(hub: Hub, server: Any, listening: socket.socket) -> None:
+    """Serve until the hub is asked to close."""
+    serving = asyncio.ensure_future(server.serve(sockets=[listening]))
+    watching = asyncio.ensure_future(hub.watch())
+    await asyncio.wait([serving, watching], return_when=asyncio.FIRST_COMPLETED)
+    await hub.close(PATIENCE)
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()
+    server.should_exit = True
+    await asyncio.gather(serving, watching)
 
 
 def _line(connections: Iterable[Any], client: tuple[str, int]) -> Line | None:

@@ -101,7 +101,7 @@ export class Search {
     const options = this.#found.slice(0, MOST).map(({ name, index }, at) => {
       const option = document.createElement("li");
       option.id = `class-${index}`;
-      option.role = "option";
+      option.setAttribute("role", "option");
       option.dataset.at = at;
       const number = document.createElement("span");
       number.className = "number";
