@@ -1,6 +1,7 @@
 """``camfast live``: an overlay on a web page while frames arrive."""
 
 import argparse
+import gc
 import logging
 import sys
 import time
@@ -75,6 +76,7 @@ def run(options: argparse.Namespace) -> None:
         try:
             page = _page(options, session, address)
             session.start()
+            gc.freeze()  # what is there now stays: looking through it again would hold frames up for tens of ms
             _watch(options, session, sinks)
         except KeyboardInterrupt:
             session.stop()
