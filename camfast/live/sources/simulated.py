@@ -12,7 +12,7 @@ from camfast.live.sources.scene import Scene
 from camfast.live.sources.spec import Spec
 
 FPS = 30.0
-BUFFERED = 8  # frames that the camera keeps for who reads late
+BUFFERED, BUFFERED_SECONDS = 8, 0.1  # the camera keeps so many frames, or those of so long, for who reads late
 LARGEST = 1 << 28  # pixels
 _PLACE = re.compile(r"(\d{1,9}(?:x\d{1,9}){1,2})(?:@(.*))?", re.ASCII)
 
@@ -21,7 +21,7 @@ class SimulatedSource:
     """A moving scene with noise, uint16, at a steady rate; frame i depends on the seed and i alone.
 
     It is a camera that doesn't wait: frames are due 1 / fps apart, whenever they are read. Who reads late gets each in
-    turn as long as it is among the last 8; those before are lost, and their numbers are skipped.
+    turn as long as it is among the last 8 or of the last 0.1 s; those before are lost, and their numbers are skipped.
 
     Parameters
     ----------
@@ -55,6 +55,7 @@ class SimulatedSource:
                 f"{self.name}: a frame must have two or three axes of 1 pixel or more, and at most {LARGEST:,} pixels"
             )
         self._fps = check_rate(fps, self.name)
+        self._buffered = max(BUFFERED, math.ceil(BUFFERED_SECONDS * fps))
         self._next = self._first = 0
         self._running: tuple[Scene, Pace] | None = None
 
@@ -84,7 +85,7 @@ class SimulatedSource:
         if self._running is None:
             raise SourceError(f"{self.name} isn't open")
         scene, pace = self._running
-        self._next = max(self._next, self._first + pace.newest() - (BUFFERED - 1))
+        self._next = max(self._next, self._first + pace.newest() - (self._buffered - 1))
         if not pace.wait(self._next - self._first, timeout):
             return None
         number = self._next

@@ -189,6 +189,24 @@ def test_a_folder_that_can_not_be_read_is_named(
     monkeypatch.undo()
 
 
+def test_hidden_files_are_left_out(opened: FolderSource, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / ".a.tif", picture())  # as rsync names what it is copying
+    assert opened.read(0.1) is None
+
+
+def test_files_that_are_deleted_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is emptied all the time doesn't fill the memory."""
+    monkeypatch.setattr("camfast.live.sources.watched.LOOK_SECONDS", 0.05)
+    source = FolderSource(tmp_path)
+    source.open()
+    for index in range(3):
+        write(tmp_path / f"{index}.tif", picture())
+        next_frame(source)
+        (tmp_path / f"{index}.tif").unlink()
+    wait_for(lambda: source.read(0.01) is None and not source._watched._known)
+    source.close()
+
+
 def test_a_file_that_is_gone_is_no_complaint(opened: FolderSource, tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(b"II*\0")
     assert opened.read(0.1) is None

@@ -138,6 +138,9 @@ def test_a_rate_holds_it_back() -> None:
     slow.open()
     assert slow.read(0) is not None
     assert slow.read(0.01) is None
+    slow.close()
+    slow.open()
+    assert slow.read(0) is not None  # the clock starts again
 
 
 def test_what_can_not_be_is_named() -> None:

@@ -98,6 +98,15 @@ def test_who_reads_late_gets_the_last_in_turn(monkeypatch: pytest.MonkeyPatch) -
     source.close()
 
 
+def test_a_fast_camera_keeps_a_tenth_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    source = SimulatedSource((1, 1), fps=500)
+    source.open()
+    clock.pass_(1.001)  # 0 to 500 are due
+    assert next_frame(source).number == 451
+    source.close()
+
+
 def test_in_real_time_it_keeps_its_rate() -> None:
     threads = threading.active_count()
     source = open_source("sim:32x32@200?seed=2")

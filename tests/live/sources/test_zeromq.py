@@ -1,6 +1,9 @@
 import json
 import pickle
+import re
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,6 +85,41 @@ def test_the_documented_bytes_are_enough(sender: Sender, source: ZeroMQSource) -
     frame = next_frame(source)
     np.testing.assert_array_equal(frame.data, PICTURE)
     assert (frame.number, frame.name) == (0, "")
+
+
+def test_the_example_of_the_page_sends(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "live-sources.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    address = f"ipc://{tmp_path}/frames"
+    assert "tcp://127.0.0.1:5555" in example
+
+    class Camera:
+        """Gives pictures until one has arrived."""
+
+        arrived = threading.Event()
+
+        def snap(self) -> np.ndarray:
+            if self.arrived.wait(0.002):
+                raise StopIteration
+            return PICTURE
+
+    def run() -> None:
+        names: dict[str, Any] = {"camera": Camera()}
+        with pytest.raises(StopIteration):
+            exec(example.replace("tcp://127.0.0.1:5555", address).replace("1000", "100000"), names)
+        names["socket"].close(linger=0)
+        zmq.Context.instance().term()
+
+    sender = threading.Thread(target=run)
+    source = ZeroMQSource(address)
+    source.open()
+    sender.start()
+    try:
+        np.testing.assert_array_equal(next_frame(source).data, PICTURE)
+    finally:
+        Camera.arrived.set()
+        sender.join()
+        source.close()
 
 
 def test_a_volume_is_one(sender: Sender, source: ZeroMQSource) -> None:
