@@ -167,6 +167,7 @@ def test_a_window_that_somebody_closes_ends_it(sink):
         return False
 
     watched(sink, look, [make(1)])
+    napari.Viewer._instances.clear()  # or close_all() of another test closes it once more
 
 
 def test_what_the_session_failed_with_comes_through(sink):

@@ -1,7 +1,9 @@
 """A window of napari: ``napari``."""
 
+import importlib
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +43,10 @@ class NapariSink:
     def __init__(self, fps: float = FPS) -> None:
         if not 0 < fps <= 1000:
             raise InputError(f"napari: fps must be a rate between 0 and 1000 a second, found {fps:g}")
+        # torch may import triton with the first frame: where a window is drawn by Mesa's software renderer by then, the
+        # second LLVM of the process crashes it; the other way round both work
+        with suppress(ImportError):
+            importlib.import_module("triton")
         require("napari", "napari", _PURPOSE)
         self.name = "napari"
         self._interval = max(1, round(1000 / fps))
