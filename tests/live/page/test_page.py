@@ -1,6 +1,7 @@
 """The page in a real browser: what is seen changes, and what is asked for reaches the session."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,8 @@ def test_a_token_is_asked_for_and_leaves_the_address(chromium: Any, control: Fak
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits(chromium: Any, server: PageServer, control: FakeControl, size: tuple[int, int], scheme: str) -> None:
     control.message = "a message that is so long that it can't stand in one line of a phone, " * 2
+    long = ("a name with all the synonyms that somebody found for it, " * 2, "a_name_without_any_place_to_break_it" * 3)
+    control.choices = replace(control.choices, classes=(*long, *CLASSES[2:]), layers=("fire9", "a.layer" * 20))
     Scene(control).put(server)
     opened = Opened(chromium, server.address, size, color_scheme=scheme)
     opened.page.wait_for_selector("#empty", state="hidden")
@@ -259,6 +262,11 @@ def test_it_fits(chromium: Any, server: PageServer, control: FakeControl, size: 
         opened.page.click(click)
         width, inner = opened.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
         assert width <= inner == size[0]
+        assert (
+            opened.page.evaluate("""[...document.querySelectorAll("#controls, #controls *")]
+            .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5).map((one) => one.outerHTML)""")
+            == []
+        )
     opened.page.keyboard.press("Escape")
     low = opened.page.evaluate(_CONTRASTS)
     assert low == []
