@@ -12,7 +12,7 @@ import pytest
 
 from camfast.errors import InputError
 from camfast.scan import Volume, read_volume, write_volumes
-from camfast.scan.formats.mrc import IMOD_STAMP
+from camfast.scan.formats.mrc import IMOD_STAMP, read_sections
 from camfast.scan.volumes import statistics
 
 SHAPE = (3, 5, 7)
@@ -282,6 +282,19 @@ def test_one_image_and_stacks_of_volumes_are_refused(tmp_path):
         file.set_data(np.zeros((2, 3, 5, 7), np.float32))
     with pytest.raises(InputError, match="a stack of 2 volumes"):
         read_volume(tmp_path / "stack.mrc")
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (1, 6, 5), (3, 6, 5)])
+def test_images_are_read_as_they_lie(tmp_path, shape):
+    data = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
+    mrcfile.write(tmp_path / "images.mrc", data)
+    with mrcfile.open(tmp_path / "images.mrc", "r+") as file:
+        file.header.mapc, file.header.maps = 3, 1  # which turns volumes, not images
+    np.testing.assert_array_equal(np.asarray(read_sections(tmp_path / "images.mrc")), data.reshape(-1, 6, 5))
+    content = (tmp_path / "images.mrc").read_bytes()
+    (tmp_path / "images.mrc").write_bytes(content[:-1])
+    with pytest.raises(InputError, match="truncated"):
+        read_sections(tmp_path / "images.mrc")
 
 
 def test_written_files_are_valid_keep_their_place_and_hold_no_time(tmp_path, data, capsys):
