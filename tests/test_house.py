@@ -37,7 +37,8 @@ ORDER = (
     {"cli"},
     {"__main__"},
 )
-# Networks and simulations are of use without the rest, and the rest without them.
+# Networks and simulations are of use without the rest, and the rest without them, but for those who take a person's
+# pictures to a network (`Preprocess`).
 ASIDE = {"models", "simulate"}
 WITHIN_OPS = (
     {"forms"},
@@ -122,7 +123,7 @@ def _upward(path: Path) -> Iterator[str]:
             if target not in {"errors", "_extras"}:
                 yield place
         elif target in ASIDE:
-            if _rank(ORDER, own) < _rank(ORDER, "cli"):
+            if _rank(ORDER, own) < _rank(ORDER, "live"):
                 yield place
         elif _rank(ORDER, target) >= _rank(ORDER, own):
             yield place

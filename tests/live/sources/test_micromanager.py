@@ -13,6 +13,7 @@ from camfast.live.sources import MicroManagerSource, open_source
 from tests.live.sources.until import next_frame, thread_count, wait_for
 
 pymmcore_plus = pytest.importorskip("pymmcore_plus", reason="needs pymmcore-plus")
+pytestmark = pytest.mark.micromanager
 
 CONFIG = """
 Property,Core,Initialize,0
