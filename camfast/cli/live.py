@@ -154,7 +154,7 @@ def _labels(options: argparse.Namespace, loaded: "Loaded", known: "Preprocess | 
 def _summary(status: dict[str, Any]) -> str:
     latency = status["latency_ms"]
     times = ", ".join(f"{name} {value:.0f}" for name, value in latency.items() if value is not None)
-    lost = "".join(f", {status[name]} {name}" for name in ("failed", "broken") if status[name])
+    lost = "".join(f", {status[name]} {name}" for name in ("failed", "broken", "lost") if status[name])
     return (
         f"{status['source']}: {status['arrived']} frames, {status['shown']} shown, {status['dropped']} dropped{lost}"
         + (f"; ms from frame to overlay: {times}" if times else "")

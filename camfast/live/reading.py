@@ -39,6 +39,8 @@ class Reader:
         What there is to say of it.
     broken : int
         Frames that couldn't be used.
+    lost : int
+        Frames that the source had and never gave: gaps between their numbers.
     notice : Notice
         Why the last of them couldn't.
     rate : Rate
@@ -51,6 +53,7 @@ class Reader:
         self.source, self._slot = source, slot
         self.state, self.message = "starting", ""
         self.broken, self.notice = 0, Notice()
+        self.lost, self._next = 0, 0
         self.rate = Rate()
         self.error: Exception | None = None
         self._stop = threading.Event()
@@ -108,6 +111,8 @@ class Reader:
                 continue
             if frame is not None:
                 last = time.perf_counter()
+                self.lost += max(0, frame.number - self._next)
+                self._next = frame.number + 1
                 self._slot.put(frame)
                 self.rate.add()
                 self._say("running", "")

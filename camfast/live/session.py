@@ -122,6 +122,7 @@ class Session:
             "shown": self._shown,
             "dropped": dropped,
             "broken": reader.broken,
+            "lost": reader.lost,
             "failed": self._failed,
             "fps": self._rate.per_second(),
             "source_fps": reader.rate.per_second(),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from camfast.live.frames import Frame, SourceEndedError
 from camfast.live.shown import Shown
 
-Step = NDArray[np.generic] | Exception | None
+Step = NDArray[np.generic] | Frame | Exception | None
 DEADLINE = 20.0
 
 
@@ -37,8 +37,8 @@ class Feed:
             return None
         if isinstance(step, Exception):
             raise step
-        if step is None:
-            return None
+        if step is None or isinstance(step, Frame):
+            return step
         self._number += 1
         return Frame(step, self._number - 1, time.perf_counter(), volume=self._volume)
 

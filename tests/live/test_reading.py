@@ -7,7 +7,7 @@ import pytest
 
 from camfast.errors import InputError
 from camfast.live import reading
-from camfast.live.frames import BrokenFrameError, SourceError
+from camfast.live.frames import BrokenFrameError, Frame, SourceError
 from camfast.live.latest import Latest
 from camfast.live.reading import Reader
 from tests.live.feeds import Feed, threads, until
@@ -57,6 +57,15 @@ def test_broken_frames_are_counted_and_said_for_a_while() -> None:
     until(lambda: slot.arrived == 2)
     reader.stop(5.0)
     assert (reader.broken, reader.notice.text, feed.opened) == (1, "a.tif is truncated", 1)
+
+
+def test_numbers_that_a_source_skips_are_counted_as_lost() -> None:
+    slot = Latest()
+    reader = Reader(Feed([Frame(FRAME, number, 0.0) for number in (2, 3, 7, 1, 2)]), slot)
+    reader.start()
+    until(lambda: reader.state == "ended")
+    reader.stop(5.0)
+    assert (reader.lost, slot.arrived) == (2 + 3, 5)  # a number that is smaller starts another count
 
 
 def test_a_source_without_frames_has_stalled_until_one_comes() -> None:

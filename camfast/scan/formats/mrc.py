@@ -42,7 +42,7 @@ def read_mrc(path: Path) -> Volume:
 
 
 def read_sections(path: Path) -> RawArray:
-    """Read an MRC file of images as it lies, (sections, rows, columns), its values when they are sliced; see `read_mrc`.
+    """Read an MRC file of images as it lies: (sections, rows, columns), values when they are sliced (see `read_mrc`).
 
     Raises
     ------
