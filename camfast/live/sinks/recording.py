@@ -117,8 +117,8 @@ def _row(shown: Shown, utc: float) -> dict[str, Any]:
 class _Column:
     """An array that grows: rows are gathered to a chunk, and count once the array's length says so.
 
-    zarr makes the array. Its chunks are written here, which takes a third of what zarr takes, and may be done before
-    the length covers them.
+    zarr makes the array. Its chunks are written here: a round trip through zarr's threads for each of a dozen arrays
+    would take longer than compressing the frame, and zarr writes none that the length doesn't cover yet.
     """
 
     def __init__(self, group: Any, folder: Path, kind: _Kind) -> None:
@@ -238,7 +238,7 @@ _LAYOUT = (
 
 
 def _depths(shape: tuple[int, ...], item: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """How much of a row's first axis is in a chunk, less than all where that is too much at once; the sum of these."""
+    """How much of a row's first axis is in a chunk, less than all where that is too much at once; and of all chunks."""
     if not shape:
         return (), ()
     depth = int(np.clip(_LARGE // (item * math.prod(shape[1:])), 1, shape[0]))
@@ -271,5 +271,9 @@ def _clear(path: Path, *, overwrite: bool) -> None:
 def _replace(file: Path, content: bytes) -> None:
     """Put a file in the place of another, in one step."""
     waiting = file.with_name(f"{file.name}.partial")
-    waiting.write_bytes(content)
+    try:
+        waiting.write_bytes(content)
+    except OSError:  # a full disk gets back what it could take
+        waiting.unlink(missing_ok=True)
+        raise
     waiting.replace(file)

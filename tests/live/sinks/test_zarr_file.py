@@ -235,6 +235,7 @@ def test_a_full_disk_leaves_what_was_recorded(tmp_path: Path) -> None:
     """
     found = _run(program)
     assert "recording ended after 2 frames: [Errno 27] File too large" in found
+    assert not list(tmp_path.rglob("*.partial"))
     group: Any = zarr.open_group(tmp_path / "run.zarr", mode="r")["0000"]
     assert group["frame"].shape[0] == 2
     for row in range(2):
