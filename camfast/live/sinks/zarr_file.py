@@ -124,13 +124,18 @@ class ZarrSink:
         if self._thread.is_alive() and not self.failure:
             self.failure = f"{self.name}: the disk takes longer than {CLOSING_SECONDS:g} s; the last frames may be lost"
             log.error("%s", self.failure)
+        if self._unsaid and not self.failure:
+            log.warning("%s: the disk was too slow, %d frames in all aren't recorded", self.name, self.missed)
+            self._unsaid = 0
 
     def _miss(self) -> None:
         """Count an overlay, and say so once a second while the recording goes on."""
         self.missed += 1
+        if self.failure or self._closed:
+            return
         self._unsaid += 1
         now = time.monotonic()
-        if not self.failure and not self._closed and now - self._said >= 1:
+        if now - self._said >= 1:
             log.warning("%s: the disk is too slow, %d frames aren't recorded", self.name, self._unsaid)
             self._unsaid, self._said = 0, now
 
