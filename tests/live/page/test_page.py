@@ -1,6 +1,7 @@
 """The page in a real browser: what is seen changes, and what is asked for reaches the session."""
 
 import json
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import camfast
+from camfast.live import Looks, Session, open_source
 from camfast.live.serving import PageServer
+from camfast.models import Preprocess
 from tests.live.page import browsers
 from tests.live.page.conftest import CLASSES, Opened
+from tests.live.page.screenshots import LEVELS, SIZE, particles
 from tests.live.serving.fakes import FakeControl, Pump, Scene, until
 
 pytestmark = pytest.mark.browser
@@ -232,6 +237,30 @@ def test_it_comes_back_after_the_server_did(chromium: Any, control: FakeControl)
         assert opened.page.locator("#notice p").count() == 0
     opened.context.close()
     server.close()
+
+
+def test_a_real_session(chromium: Any) -> None:
+    """A simulated camera, a network that knows its particles, and the page: a class is chosen, and its map comes."""
+    looks = Looks(camfast.Explainer(particles(), "places"), Preprocess((SIZE, SIZE), "L"), CLASSES[:4], LEVELS)
+    session = Session(open_source("sim:96x96@20"), looks)
+    server = PageServer(session, port=0)
+    server.start()
+    session.add(server)
+    with session:
+        opened = Opened(chromium, server.address, browsers.TUBE)
+        opened.page.wait_for_selector("#empty", state="hidden")
+        opened.page.click("#class-search")
+        opened.page.locator("#class-list [role=option]", has_text="membrane").click()
+        opened.until("() => document.getElementById('overlay').ariaLabel.endsWith('map of membrane')")
+        assert opened.page.locator("#layer option").all_text_contents()[-1] == "places"
+        opened.page.select_option("#method", "hirescam")
+        opened.page.locator("#scores button", has_text="ribosome").click()
+        opened.until("() => document.getElementById('overlay').ariaLabel.endsWith('map of ribosome')")
+        assert (session.settings.method, session.settings.target) == ("hirescam", 1)
+        assert np.ptp(np.reshape(opened.pixels(), (96, 96, 4))[..., :3], 2).max() > 100  # there are colours
+        opened.context.close()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", int(server.name.rpartition(":")[2][:-1])), 5)
 
 
 def test_a_token_is_asked_for_and_leaves_the_address(chromium: Any, control: FakeControl) -> None:

@@ -2,9 +2,12 @@
 
 import json
 import struct
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import softmax
 
 from camfast.errors import InputError
@@ -65,6 +68,15 @@ def test_what_no_page_says_is_malformed(text: str, code: int) -> None:
 )
 def test_a_wrong_value_is_said(text: str, why: str) -> None:
     with pytest.raises(InputError, match=why.replace("(", r"\(")):
+        messages.read(text)
+
+
+@given(
+    st.text(max_size=60)
+    | st.from_regex(r'\{"type": "(shown|change|want|pause)"(, "(number|paused|format|frame|alpha)": [^{}]{1,9})*\}')
+)
+def test_whatever_comes_is_read_or_refused(text: str) -> None:
+    with suppress(Malformed, InputError):
         messages.read(text)
 
 
