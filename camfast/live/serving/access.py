@@ -81,7 +81,7 @@ class Access:
             )
         self._token = token
         self._any_address = address is not None and address.is_unspecified
-        self._hosts = _LOOPBACK_NAMES | {host.lower()} | {name.lower().rstrip(".") for name in allow_hosts}
+        self._hosts = _LOOPBACK_NAMES | {host.lower()} | {_checked_name(name) for name in allow_hosts}
 
     def refusal(self, headers: Mapping[str, str], cookie: str) -> Refusal | None:
         """Return why a request of HTTP is refused, or None.
@@ -147,6 +147,13 @@ def _host_name(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:
         return ""
+
+
+def _checked_name(name: str) -> str:
+    """Read a name that is to be let in; a port behind it is of no matter."""
+    if "/" in name or not _host_name(name):
+        raise InputError(f"allow_hosts are names such as 'microscope.example.org', found {name!r}")
+    return _host_name(name)
 
 
 def _netloc(origin: str) -> str | None:

@@ -56,6 +56,13 @@ def test_only_known_names_are_let_in(name: str, let_in: bool) -> None:
     assert (_status(access) is None) is False
 
 
+def test_names_to_let_in_are_names() -> None:
+    assert _status(Access("127.0.0.1", allow_hosts=["Microscope:8765"]), host="microscope") is None
+    for name in ("http://microscope", "", "[", "microscope/page"):
+        with pytest.raises(InputError, match="allow_hosts are names"):
+            Access("127.0.0.1", allow_hosts=[name])
+
+
 def test_any_address_but_no_other_name_where_all_are_bound() -> None:
     access = Access("0.0.0.0", TOKEN)
     header = f"Bearer {TOKEN}"

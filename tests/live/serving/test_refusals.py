@@ -70,6 +70,18 @@ def test_text_that_is_no_utf8_closes_the_connection(server: PageServer) -> None:
         assert closed(page)[0] == 1007
 
 
+@pytest.mark.parametrize(
+    "junk", [b"\x16\x03\x01\x02\x00\x01\xfc\xff\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"x" * 100_000, bytes(1000) + b"\n\n"]
+)  # fmt: skip
+def test_what_is_no_http_is_refused(server: PageServer, junk: bytes) -> None:
+    port = int(server.name.rpartition(":")[2].rstrip("/"))
+    with socket.create_connection(("127.0.0.1", port), 5) as line:
+        line.sendall(junk)
+        assert line.recv(1000).startswith(b"HTTP/1.1 400")
+    with watch(server) as page:
+        next_text(page, "hello")
+
+
 def test_a_message_of_the_largest_size_is_read(server: PageServer) -> None:
     with watch(server) as page:
         page.send('{"type": "pause", "paused": 3}'.ljust(4096))

@@ -143,6 +143,19 @@ def test_a_late_acknowledgement_brings_the_newest_frame(
         until(lambda: next_frame(page).header["number"] >= newest, "a new frame")
 
 
+def test_closing_waits_for_none_that_never_reads(control: FakeControl) -> None:
+    server = PageServer(control, port=0)
+    server.start()
+    scene = Repeated(control, 2 * SIZE)  # two of its frames are more than the kernel takes
+    with ExitStack() as pages, Pump(scene, server):
+        for _ in range(5):
+            pages.enter_context(_never_reading(server))
+        until(lambda: scene.number > 20, "frames that aren't read")
+        started = time.monotonic()
+        server.close()
+        assert time.monotonic() - started < 1
+
+
 def test_a_connection_that_says_nothing_harms_nobody(server: PageServer, scene: Scene) -> None:
     port = int(server.name.rpartition(":")[2].rstrip("/"))
     with ExitStack() as lines:

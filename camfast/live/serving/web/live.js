@@ -13,7 +13,8 @@ const AT_MOST_EVERY = 50; // ms between changes that a slider sends
 const CALM_AFTER = 500; // ms after which a slider isn't moved any more
 const SCORES_EVERY = 200; // ms: names that change with every frame can't be read
 
-let hello = { choices: { classes: [] }, colors: {}, camfast: "" };
+let hello = { choices: { classes: [] }, camfast: "" };
+let colors = {}; // 256 × 3 bytes by name
 let settings = null;
 let status = null;
 let shown = null; // header and time of the frame that is seen
@@ -53,6 +54,7 @@ function changed(state, why) {
 function greet(text) {
   hello = text;
   search.names = text.choices.classes;
+  colors = Object.fromEntries(Object.entries(text.colors).map(([name, base64]) => [name, table(base64)]));
   for (const id of SELECTS) {
     const options = text.choices[`${id}s`].map((name) => new Option(name, name));
     at(id).replaceChildren(...options);
@@ -77,7 +79,7 @@ function describe(header) {
   at("low").textContent = short(header.low);
   at("high").textContent = short(header.high);
   const { colormap, threshold } = header.settings;
-  if (hello.colors[colormap]) drawScale(at("scale"), table(hello.colors[colormap]), threshold);
+  if (colors[colormap]) drawScale(at("scale"), colors[colormap], threshold);
   at("legend").setAttribute("aria-label", `Colours of the map: from ${short(header.low)} to ${short(header.high)}`);
   const size = header.shape.slice(0, header.volume ? 3 : 2).join(" × ");
   at("caption").textContent = [
