@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
     address = _address(options.serve)
     source = open_source(options.source)
     looks, settings = _looks(options)
-    about = network.origin(options.model, options.weights)
+    about = {**network.origin(options.model, options.weights), "source": options.source, "classes": looks.labels}
     with _log(options):
         sinks = [open_sink(spec, about) for spec in options.sink]
         session = Session(source, looks, sinks, settings)
@@ -158,6 +158,7 @@ def _summary(status: dict[str, Any]) -> str:
     return (
         f"{status['source']}: {status['arrived']} frames, {status['shown']} shown, {status['dropped']} dropped{lost}"
         + (f"; ms from frame to overlay: {times}" if times else "")
+        + "".join(f"; {name}: {note}" for name, note in status["sinks"].items())
     )
 
 

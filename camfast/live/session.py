@@ -67,7 +67,8 @@ class Session:
         settings: Settings | None = None,
     ) -> None:
         self._notice = Notice()
-        self._looks, self._sinks = looks, list(sinks)
+        self._looks = looks
+        self._sinks = list(sinks)
         self._overlays = Overlays(looks)
         self._settings = settings or Settings(self._overlays.choices.layers[0], looks.explainer.method)
         self._slot = Latest()
@@ -77,7 +78,7 @@ class Session:
         self._working = self._settings  # the last that were shown
         self._latencies, self._rate = Percentiles(), Rate()
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        self._stopping, self._closed = threading.Event(), False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="camfast-overlay", daemon=True)
 
@@ -130,6 +131,7 @@ class Session:
             "frame_shape": list(shape),
             "dtype": dtype,
             "model": self._looks.name,
+            "sinks": {sink.name: note for sink in self._sinks if (note := getattr(sink, "note", ""))},
         }
 
     def start(self) -> None:
@@ -158,9 +160,10 @@ class Session:
         self._reader.stop(1.0)
         if self._thread.ident is not None:
             self._thread.join(1.5)
-        for sink in self._sinks:
-            sink.close()
-        self._sinks = []
+        if not self._closed:
+            self._closed = True
+            for sink in self._sinks:
+                sink.close()
 
     def __enter__(self) -> "Session":
         self.start()

@@ -88,5 +88,5 @@ class Control(Protocol):
         arrived = shown + dropped + failed + at most one that waits; ``broken``: those that couldn't be read; ``lost``:
         those that the source itself skipped; ``fps``: overlays a second; ``source_fps``;
         ``latency_ms``: {"p50", "p95", "p99"} from frame to encoded overlay, of the last 300, or None each;
-        ``frame_shape``: list; ``dtype``: str; ``model``: str.
+        ``frame_shape``: list; ``dtype``: str; ``model``: str; ``sinks``: what there is to say of each, by its name.
         """

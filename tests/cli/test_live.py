@@ -63,8 +63,9 @@ def test_a_folder_is_recorded(camfast, pictures, tmp_path):
     tifffile.imwrite(folder / "a.tif", np.full((25, 20), 77, np.uint16))
     out = tmp_path / "run.zarr"
     ran = camfast("live", "--source", f"watch:{folder}/*.tif", "--model", pictures, "--serve", "none", "--for", "1.5",
-                  "--sink", f"zarr:{out}", "--quiet")  # fmt: skip
+                  "--sink", f"zarr:{out}")  # fmt: skip
     assert ran.code == 0, ran.err
+    assert ran.out.endswith(f"; zarr:{out}: 1 recorded\n")
     import zarr
 
     recorded = zarr.open_group(out, mode="r")["0000/frame"]

@@ -101,6 +101,11 @@ class ZarrSink:
             every=spec.whole("every", 1),
         )
 
+    @property
+    def note(self) -> str:
+        """What to say of it."""
+        return f"{self.recorded} recorded" + (f", {self.missed} missed" if self.missed else "")
+
     def put(self, shown: Shown) -> None:
         """Take an overlay, or count it as missed."""
         self._seen += 1
