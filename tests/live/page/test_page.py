@@ -229,7 +229,9 @@ def test_it_comes_back_after_the_server_did(chromium: Any, control: FakeControl)
     with Pump(scene, server, fps=20):
         opened.page.wait_for_selector("#empty", state="hidden")
         server.close()
-        opened.page.locator("#notice", has_text="The connection to camfast is lost").wait_for()
+        opened.page.locator(
+            "#notice", has_text="The connection to camfast is lost (camfast is closing). This page"
+        ).wait_for()
         assert opened.page.text_content("#state-word") == "connection lost"
         before = scene.number
         server.start()

@@ -1,17 +1,20 @@
 """What a page gets from the server, over a websocket."""
 
 import json
+import re
 import socket
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from camfast.errors import InputError
 from camfast.live.serving.server import PageServer
-from tests.live.serving.fakes import NAMES, FakeControl, Pump, Scene, until
+from tests.live.serving.fakes import NAMES, PATIENCE, FakeControl, Pump, Scene, until
 from tests.live.serving.watching import closed, next_frame, next_text, opened, pixels, say, unpacked, watch
 
 
@@ -211,3 +214,19 @@ def test_a_frame_taken_apart_has_nothing_left(server: PageServer, scene: Scene) 
             pass
         with pytest.raises(AssertionError):
             unpacked(message + b"\0")
+
+
+def test_the_example_of_the_protocol_runs(server: PageServer, scene: Scene) -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "live-protocol.md").read_text()
+    [example] = re.findall("```python\n(.*?)```", text, re.DOTALL)
+    printed: list[tuple[int, str]] = []
+    code = compile(example.replace("127.0.0.1:8765", server.name[7:-1]), "docs/live-protocol.md", "exec")
+    program = threading.Thread(target=exec, args=(code, {"print": lambda *words: printed.append(words)}))
+    program.start()
+    with Pump(scene, server):
+        until(lambda: len(printed) > 3, "frames")
+        server.close()  # ends its loop
+    program.join(PATIENCE)
+    assert not program.is_alive()
+    assert [name for _, name in printed] == ["ribosome"] * len(printed)
+    assert sorted({number for number, _ in printed}) == [number for number, _ in printed]

@@ -45,8 +45,9 @@ function changed(state, why) {
     want();
     wantFrames();
   } else {
-    lost = why;
-    notice("lost", `The connection to camfast is lost${why ? ` (${why})` : ""}. This page tries again.`);
+    lost = why || lost || ""; // the first reason stays in sight while the next attempts have none
+    notice("source", "");
+    notice("lost", `The connection to camfast is lost${lost ? ` (${lost})` : ""}. This page tries again.`);
   }
   showState();
 }
