@@ -58,10 +58,20 @@ class Client:
         What is under it.
     hub
         Where frames come from.
+
+    Attributes
+    ----------
+    want : Want
+        What it gets.
+    waits_for_a_first : bool
+        Whether no frame could be offered yet as it is wanted.
+    paused : bool
+        Whether it gets none.
     """
 
     def __init__(self, socket: Any, line: Line, hub: Watched) -> None:
         self.want = Want()
+        self.waits_for_a_first = True
         self.paused = False
         self._socket = socket
         self._line = line
@@ -88,6 +98,7 @@ class Client:
             return
         message = picture.message(self.want)
         if message is not None:
+            self.waits_for_a_first = False
             self._frame = (picture.header["number"], message)
             self._largest = max(self._largest, len(message))
             self._wake.set()
@@ -188,10 +199,10 @@ class Client:
         elif isinstance(message, Change):
             self._hub.change(message.changes)
         elif isinstance(message, Pause):
-            self.paused, self._frame = message.paused, None
+            self.paused, self._frame, self.waits_for_a_first = message.paused, None, True
             self._offer_again()
         else:
-            self.want, self._frame = message, None
+            self.want, self._frame, self.waits_for_a_first = message, None, True
             self._offer_again()
 
     def _offer_again(self) -> None:

@@ -34,10 +34,17 @@ class Hub:
         What pages see and change.
     loop
         The server's.
+
+    Attributes
+    ----------
+    latest : Newest or None
+        The newest frame.
     """
 
     def __init__(self, control: Control, loop: asyncio.AbstractEventLoop) -> None:
         self.latest: Newest | None = None
+        self._kept: Newest | None = None  # the last with a still
+        self._published = loop.time()
         self._control = control
         self._loop = loop
         self._clients: set[Client] = set()
@@ -68,6 +75,9 @@ class Hub:
     def _publish(self) -> None:
         with self._lock:
             self.latest, self._fresh = self._fresh, None
+        self._published = self._loop.time()
+        if self.latest is not None and self.latest.still is not None:
+            self._kept = self.latest
         for client in self._clients:
             client.offer(self.latest)
 
@@ -90,7 +100,7 @@ class Hub:
             self._clients.add(client)
             client.tell("hello", self._hello())
             client.tell("settings", messages.text("settings", settings=asdict(self._control.settings)))
-            client.tell("status", self._status())
+            client.tell("status", self._status_text(self._control.status()))
             self.wanted()
             client.offer(self.latest)
         try:
@@ -103,11 +113,10 @@ class Hub:
         """Tell status once a second, and what changes at once; end who is too slow; until asked to close."""
         told, before = -TELL_EVERY, None
         while not self._closing.is_set():
-            status = self._control.status()
-            now = self._loop.time()
+            status, now = self._control.status(), self._loop.time()
             if now - told >= TELL_EVERY or (status["state"], status["message"]) != before:
                 told, before = now, (status["state"], status["message"])
-                self._tell("status", self._status())
+                self._tell("status", self._status_text(status))
             if self._control.choices != self._choices:  # a network's classes may be known from its first frame on
                 self._choices = self._control.choices
                 self._tell("hello", self._hello())
@@ -115,6 +124,10 @@ class Hub:
                 self._tell_settings()
             for client in self._clients:
                 client.judge()
+                if client.waits_for_a_first and now - self._published > STILL_EVERY:
+                    client.offer(
+                        self._kept
+                    )  # no other comes soon: one from shortly before the last is better than none
             self.wanted()
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY):
@@ -143,8 +156,8 @@ class Hub:
         self._settings = self._control.settings
         self._tell("settings", messages.text("settings", settings=asdict(self._settings)))
 
-    def _status(self) -> str:
-        return messages.text("status", **self._control.status(), pages=len(self._clients))
+    def _status_text(self, status: dict[str, Any]) -> str:
+        return messages.text("status", **status, pages=len(self._clients))
 
     def _hello(self) -> str:
         choices = self._control.choices

@@ -1,5 +1,6 @@
 """What a page gets from the server, over a websocket."""
 
+import base64
 import json
 import re
 import socket
@@ -24,6 +25,8 @@ def test_a_page_is_greeted(server: PageServer, control: FakeControl) -> None:
     assert hello["choices"]["classes"] == list(control.choices.classes)
     assert hello["choices"]["layers"] == list(control.choices.layers)
     assert set(hello["colors"]) == set(control.choices.colormaps)
+    jet = np.frombuffer(base64.b64decode(hello["colors"]["jet"]), np.uint8).reshape(256, 3)
+    np.testing.assert_array_equal(jet[[0, 128, 255]], [[0, 0, 128], [130, 255, 126], [128, 0, 0]])
     assert settings == {"type": "settings", "settings": {"layer": "fire9", "method": "gradcam", "target": "predicted",
         "alpha": 0.5, "threshold": 0.0, "colormap": "jet"}}  # fmt: skip
     assert {name: status[name] for name in ("type", "pages")} == {"type": "status", "pages": 1}
