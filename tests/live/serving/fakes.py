@@ -50,12 +50,14 @@ class FakeControl:
             "shown": self.shown,
             "dropped": self.dropped,
             "broken": 0,
+            "lost": 0,
             "failed": 0,
             "fps": 29.97,
             "source_fps": 30.0,
             "latency_ms": {"p50": 21.3, "p95": 28.9, "p99": 34.2} if self.shown else {"p50": None} | _NONE,
             "frame_shape": [512, 512],
             "dtype": "uint16",
+            "sinks": {},
             "model": "a scene without a network",
         }
 

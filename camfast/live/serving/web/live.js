@@ -139,6 +139,8 @@ function showStatus(now) {
   at("bad").textContent = [
     now.broken && `${now.broken} couldn’t be read`,
     now.failed && `${now.failed} couldn’t be explained`,
+    now.lost && `${now.lost} never came from the source`,
+    ...Object.entries(now.sinks).map(([name, note]) => `${name}: ${note}`),
   ].filter(Boolean).join(", ");
   notice("source", now.message);
   showState();
