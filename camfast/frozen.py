@@ -20,6 +20,7 @@ from camfast.targets import Classes, Target, class_indices
 # Calls before a CUDA graph is captured: libraries choose their algorithms and allocate what they keep.
 _WARM_UP = 3
 _Result = TypeVar("_Result")
+_capturing = threading.Lock()  # torch captures on one stream, whichever thread asks
 
 
 class Run(Protocol):
@@ -161,7 +162,7 @@ class Graph(Generic[_Result]):
         torch.cuda.current_stream().wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(self._graph):
+            with _capturing, torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                 self._result = explain()
         except RuntimeError as error:
             raise CaptureError(

@@ -1,8 +1,10 @@
 """Where the time of a frame goes: stages that are stamped, and percentiles of what was measured last."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -109,11 +111,9 @@ class Rate:
 
     def _forget(self) -> None:
         limit = self._now() - self._seconds
-        while self._times and self._times[0] < limit:
-            try:
+        with suppress(IndexError):  # none is left, or another thread has asked as well
+            while self._times[0] < limit:
                 self._times.popleft()
-            except IndexError:  # another thread has asked as well
-                return
 
 
 class Notice:
@@ -141,3 +141,33 @@ class Notice:
     def text(self) -> str:
         """What is to be read now, or ""."""
         return self._text if self._now() < self._until else ""
+
+
+class Seldom:
+    """Whether it is time again to say something that happens too often to be said each time.
+
+    Parameters
+    ----------
+    seconds
+        Between two times.
+    now
+        The clock, in seconds.
+
+    Examples
+    --------
+    >>> seldom = Seldom(60.0)
+    >>> seldom.is_time(), seldom.is_time()
+    (True, False)
+    """
+
+    def __init__(self, seconds: float = 1.0, now: Callable[[], float] = time.perf_counter) -> None:
+        self._seconds, self._now = seconds, now
+        self._next = -math.inf
+
+    def is_time(self) -> bool:
+        """Whether it is; then not again for a while."""
+        now = self._now()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from camfast.errors import CaptureError
 from camfast.explanation import Explanation
 from camfast.frozen import Graph
 from camfast.live.preparing import FrameForm
+from camfast.methods import COMPONENTS
 
 # One frame is computed while the other's results are looked at.
 _LANES = 2
@@ -94,12 +96,21 @@ class Lanes:
         An explanation of such a frame.
     device
         Of the network.
+    capture
+        Whether an explanation may be captured in a graph.
     """
 
     def __init__(
-        self, form: FrameForm, size: tuple[int, ...], gray: Tensor, first: Explanation, device: torch.device
+        self,
+        form: FrameForm,
+        size: tuple[int, ...],
+        gray: Tensor,
+        first: Explanation,
+        device: torch.device,
+        *,
+        capture: bool = True,
     ) -> None:
-        self._device = device
+        self._device, self._capture = device, capture
         self._lanes = [Lane(form, size, gray, first) for _ in range(_LANES)]
         self._turn = 0
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
@@ -125,9 +136,18 @@ class Lanes:
 
     def explain(self, step: Callable[[], Explanation], target: Any) -> Explanation:
         """Run a step; on a GPU replay the graph of it that was captured for the kind of target."""
-        if self._stream is None:
+        if self._stream is None or not self._capture:
             return step()
         kind = target if isinstance(target, str) else "class"
         if kind not in self._graphs:
-            self._graphs[kind] = Graph(step, target)
+            try:
+                self._graphs[kind] = Graph(step, target)
+            except CaptureError:  # something in the model waits for the GPU
+                self._capture = False
+                return step()
         return self._graphs[kind].replay()
+
+
+def can_be_captured(method: str) -> bool:
+    """Whether a method waits for nothing on its way: singular vectors and the check of a linear head do."""
+    return method not in COMPONENTS and method != "cam"

@@ -1,5 +1,7 @@
 """Two percentiles that follow the frames slowly, so that a picture's scale doesn't flicker."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -17,8 +19,9 @@ class RunningRange:
         range ← p                        at first
         range ← range + k·(p − range)    afterwards
 
-    A percentile that isn't finite leaves its end as it is. Where both percentiles are the same, the highest value
-    stands for the upper one: a spot that is smaller than the share above the percentile still gets its scale.
+    Percentiles are those of the values that are finite; a frame without any leaves the range as it is. Where both are
+    the same, the highest value stands for the upper one: a spot that is smaller than the share above the percentile
+    still gets its scale.
 
     Parameters
     ----------
@@ -39,14 +42,11 @@ class RunningRange:
         half_life: float = HALF_LIFE,
         device: torch.device | None = None,
     ) -> None:
-        self._step = -(-size // _MOST)
+        self._step = _step(size)
         count = -(-size // self._step)
         self._sorted = torch.empty(count, device=device)
         self._order = torch.empty(count, dtype=torch.int64, device=device)
-        places = torch.tensor([p / 100 * (count - 1) for p in percentiles], dtype=torch.float64)
-        self._below = places.long().to(device)
-        self._above = places.ceil().long().to(device)
-        self._share = (places - places.floor()).float().to(device)
+        self._shares = torch.tensor(percentiles, dtype=torch.float64).div_(100).to(device)
         self._keep = 2.0 ** (-1.0 / half_life)
         self.ends = torch.full((2,), torch.nan, device=device)
 
@@ -61,13 +61,26 @@ class RunningRange:
         return self.ends[1]
 
     def update(self, values: Tensor) -> None:
-        """Follow a frame's values, float32 of any shape."""
-        torch.sort(values.flatten()[:: self._step], out=(self._sorted, self._order))
-        found = torch.lerp(self._sorted[self._below], self._sorted[self._above], self._share)
-        found[1] = torch.where(found[1] > found[0], found[1], self._sorted[-1])
+        """Follow a frame's values, of any shape and real dtype."""
+        sample = values.flatten()[:: self._step].float()
+        finite = sample.isfinite()
+        torch.sort(torch.where(finite, sample, torch.nan), out=(self._sorted, self._order))  # NaN is the highest
+        last = (finite.sum() - 1).clamp(min=0)
+        places = self._shares * last
+        below, above = self._sorted[places.long()], self._sorted[places.ceil().long()]
+        found = torch.lerp(below, above, (places - places.floor()).float())
+        found[1] = torch.where(found[1] > found[0], found[1], self._sorted[last])
         moved = torch.where(self.ends.isfinite(), found + self._keep * (self.ends - found), found)
         self.ends.copy_(torch.where(found.isfinite(), moved, self.ends))
 
     def reset(self) -> None:
         """Start again from the next frame."""
         self.ends.fill_(torch.nan)
+
+
+def _step(size: int) -> int:
+    """Between the values of a sample; without a factor in common with the sizes of rows, or it would be of columns."""
+    step = -(-size // _MOST)
+    while math.gcd(step, size) > 1:
+        step += 1
+    return step

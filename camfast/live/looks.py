@@ -11,7 +11,7 @@ from camfast.errors import InputError
 from camfast.live.clock import Notice
 from camfast.live.frames import Frame
 from camfast.live.pipeline import Overlay
-from camfast.live.preparing import Levels
+from camfast.live.preparing import Levels, fixed_levels
 from camfast.live.settings import Choices, Settings
 from camfast.models import Preprocess
 
@@ -44,6 +44,9 @@ class Looks:
     levels: Levels = None
     name: str = ""
 
+    def __post_init__(self) -> None:
+        fixed_levels(self.levels, "uint16")  # says what is wrong with them
+
 
 class Overlays:
     """The pipelines of a session, one for each kind of frame, layer and method; the last few are kept.
@@ -67,10 +70,11 @@ class Overlays:
         if not isinstance(looks.explainer.layer, str):
             raise InputError("a live overlay shows one layer: give an explainer of a single one")
         self._looks, self.notice = looks, Notice()
-        self.choices = Choices(tuple(looks.labels or ()), (looks.explainer.layer,))
+        self.choices = Choices((), (looks.explainer.layer,))
         self.form: tuple[tuple[int, ...], str] | None = None
         self._known = False
         self._kept: dict[Any, Overlay] = {}
+        self._last: Overlay | None = None
 
     def of(self, frame: Frame, settings: Settings) -> Overlay:
         """Return the pipeline for such frames and settings."""
@@ -88,6 +92,9 @@ class Overlays:
             while len(self._kept) >= _KEPT:
                 del self._kept[next(iter(self._kept))]
         self._kept[key] = overlay  # the one used last is the last to go
+        if overlay is not self._last:
+            overlay.forget()  # what its scales followed is long ago
+            self._last = overlay
         overlay.target = settings.target
         overlay.alpha, overlay.threshold, overlay.colormap = settings.alpha, settings.threshold, settings.colormap
         return overlay
@@ -96,7 +103,8 @@ class Overlays:
         looks = self._looks
         explainer = looks.explainer
         if (settings.layer, settings.method) != (explainer.layer, explainer.method):
-            explainer = explainer.replace(layer=settings.layer, method=settings.method, relu=None)
+            own = {} if settings.method == explainer.method else {"relu": None}  # as the other method does
+            explainer = explainer.replace(layer=settings.layer, method=settings.method, **own)
         overlay = Overlay(
             explainer,
             frame.data.shape,
@@ -112,9 +120,10 @@ class Overlays:
 
 def _found(overlay: Overlay, looks: Looks) -> Mapping[str, tuple[str, ...]]:
     """The classes and layers of a network, once a frame says what it takes."""
-    labels = list(looks.labels or ())[: overlay.classes]
+    labels = [] if looks.labels is None else [str(label) for label in looks.labels][: overlay.classes]
     classes = [*labels, *map(str, range(len(labels), overlay.classes))]
-    layers = depths(looks.explainer.model, overlay.example, overlay.example.ndim - 2)
+    explainer = looks.explainer
+    layers = depths(explainer.model, overlay.example, overlay.example.ndim - 2, explainer.arguments["output"])
     if overlay.layer not in layers:
         layers.append(overlay.layer)
     return {"classes": tuple(classes), "layers": tuple(layers)}

@@ -11,7 +11,7 @@ from torch import Tensor
 from camfast import ops
 from camfast.engine import Explainer
 from camfast.live.clock import StageClock
-from camfast.live.device import Lanes
+from camfast.live.device import Lanes, can_be_captured
 from camfast.live.levels import HALF_LIFE, RunningRange
 from camfast.live.picture import Pending, Picture
 from camfast.live.preparing import FrameForm, Levels, Preparation
@@ -42,7 +42,7 @@ class Overlay:
     frame_shape
         (H, W), (H, W, 3) of red, green and blue, or (D, H, W) of a volume.
     dtype
-        ``"uint8"``, ``"uint16"`` or ``"float32"``.
+        ``"uint8"``, ``"uint16"`` or ``"float32"``, or such a dtype of numpy or torch.
     preprocess
         What a picture needs before the network; its values are the frame's between black and white as 0 to 255. None:
         the frame standardised to mean 0 and standard deviation 1, as volumes always are.
@@ -81,7 +81,7 @@ class Overlay:
         self,
         explainer: Explainer,
         frame_shape: Sequence[int],
-        dtype: str = "uint8",
+        dtype: Any = "uint8",
         *,
         preprocess: Preprocess | None = None,
         volume: bool = False,
@@ -96,17 +96,17 @@ class Overlay:
             raise ValueError("an overlay shows one layer: give an explainer of a single one")
         if not half_life > 0:
             raise ValueError(f"half_life must be a positive number of frames, found {half_life}")
-        self.form = FrameForm(tuple(frame_shape), str(dtype).removeprefix("torch."), volume)
+        self.form = FrameForm.of(frame_shape, dtype, volume=volume)
         self.alpha, self.threshold, self.colormap = alpha, threshold, colormap
-        self.device = next((p.device for p in explainer.model.parameters()), torch.device("cpu"))
+        weight = next((p for p in explainer.model.parameters() if p.is_floating_point()), torch.empty(0))
+        self.device = weight.device
         self._clock = StageClock()
-        self._prepare = Preparation(self.form, preprocess, levels, half_life, self.device)
+        self._prepare = Preparation(self.form, preprocess, levels, half_life, self.device, weight.dtype)
         self._raw = torch.zeros(self.form.shape, dtype=getattr(torch, self.form.dtype), device=self.device)
-        self._prepare(self._raw)
         timed = self._clock.ends("forward", explainer.arguments["output"])
         gridded = explainer.replace(size="grid", upsample="linear", sigma=None, calibration=None, output=timed)
         self._frozen = gridded.freeze(self._prepare.input)
-        self._prepare.input = self._frozen.inputs[0][0]
+        self._prepare.keep_in(self._frozen.inputs[0][0])
         first = self._frozen.explain_kept("predicted")
         if first.scores.ndim != 2 or first.grid.ndim != len(self._map_axes()) + 1:
             raise ValueError(
@@ -116,6 +116,7 @@ class Overlay:
             )
         self.classes = first.scores.shape[1]
         self.layer, self.method = explainer.layer, explainer.method
+        self._backend = explainer.arguments["backend"]
         self._class = Classes(torch.zeros(1, 1, dtype=torch.int64, device=self.device), False)
         self._sigma = _sigma_of_frames(explainer, self._prepare.input.shape[2:], self._map_axes())
         self._range = RunningRange(first.grid.numel(), _PERCENTILES, half_life, self.device)
@@ -123,9 +124,11 @@ class Overlay:
         self._starts_at_0 = explainer.relu
         self._size = canvas_size(self.form.shape) if volume else self.form.shape[:2]
         self._gray = self._canvas() if volume else self._prepare.gray
-        self._lanes = Lanes(self.form, self._size, self._gray, first, self.device)
+        self._lanes = Lanes(self.form, self._size, self._gray, first, self.device, capture=can_be_captured(self.method))
         self._target: int | str = "predicted"
         self.target = target
+        with self._lanes.stream():
+            self._paint(first.grid, self._lanes.next().colours)  # says what is wrong with the colours
 
     @property
     def example(self) -> Tensor:
@@ -152,6 +155,12 @@ class Overlay:
             self._range.reset()
             if isinstance(target, int):
                 self._class.indices.fill_(target)
+
+    def forget(self) -> None:
+        """Start the running percentiles anew with the next frame, as after a pause."""
+        with self._lanes.stream():
+            self._range.reset()
+            self._prepare.forget()
 
     def __call__(self, frame: NDArray[Any] | Tensor) -> tuple[Tensor, Tensor]:
         """Return the overlay of a frame, (H, W, 3) uint8, and the scores (C,); see `show`."""
@@ -220,22 +229,24 @@ class Overlay:
             return grid
         sizes = zip(self._sigma, grid.shape[1:], self._map_axes(), strict=True)
         cells = [sigma * cells / pixels for sigma, cells, pixels in sizes]
-        return ops.gaussian_upsample(grid, grid.shape[1:], cells, gain="average", out=self._smooth)
+        return ops.gaussian_upsample(
+            grid, grid.shape[1:], cells, gain="average", out=self._smooth, backend=self._backend
+        )
 
     def _paint(self, grid: Tensor, colours: Tensor) -> None:
         if not self.form.volume:
             self._blend(self._gray[None], grid, self._sigma, colours[None])
             return
-        sides = _sides(self._sigma)
-        parts = zip(places(self._gray, self.form.shape), projections(grid[0]), sides, strict=True)
+        heat = grid if self._sigma is None else self._smooth  # it is projected as smooth as its scale is for
+        parts = zip(places(self._gray, self.form.shape), projections(heat[0]), strict=True)
         targets = places(colours, self.form.shape)
-        for (gray, heat, sigma), target in zip(parts, targets, strict=True):
-            target.copy_(self._blend(gray.contiguous()[None], heat[None], sigma)[0])
+        for (gray, projection), target in zip(parts, targets, strict=True):
+            target.copy_(self._blend(gray.contiguous()[None], projection[None], None)[0])
 
     def _blend(self, gray: Tensor, heat: Tensor, sigma: Any, out: Tensor | None = None) -> Tensor:
         return ops.overlay(
             gray, heat, low=self._range.low, high=self._range.high, colormap=self.colormap, alpha=self.alpha,
-            threshold=self.threshold, sigma=sigma, out=out,
+            threshold=self.threshold, sigma=sigma, out=out, backend=self._backend,
         )  # fmt: skip
 
     def _canvas(self) -> Tensor:
@@ -271,11 +282,3 @@ def _sigma_of_frames(explainer: Explainer, inputs: Sequence[int], frames: Sequen
         return None
     sigma = np.broadcast_to(np.asarray(upsampling.sigma, float), len(inputs))
     return tuple(float(s) * frame / size for s, frame, size in zip(sigma, frames, inputs, strict=True))
-
-
-def _sides(sigma: tuple[float, ...] | None) -> list[tuple[float, float] | None]:
-    """σ of the projections along z, x (of y and z) and y."""
-    if sigma is None:
-        return [None] * 3
-    z, y, x = sigma
-    return [(y, x), (y, z), (z, x)]

@@ -1,9 +1,11 @@
 """What a camera's frame needs before a network, and before a person's eye."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,6 +40,14 @@ class FrameForm:
     dtype: str
     volume: bool = False
 
+    @classmethod
+    def of(cls, shape: Sequence[int], dtype: Any, *, volume: bool = False) -> "FrameForm":
+        """Make a form of a dtype's name, or of a dtype of numpy or torch."""
+        name = str(dtype).removeprefix("torch.")
+        if not isinstance(dtype, str | torch.dtype):
+            name = np.dtype(dtype).name
+        return cls(tuple(shape), name, volume)
+
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, found {self.dtype!r}")
@@ -71,7 +81,7 @@ class Preparation:
         (black, white); ``"auto"``: the frames' running percentiles 0.1 and 99.9; None: (0, 255) for uint8, else auto.
     half_life
         Of the percentiles, in frames.
-    device
+    device, dtype
         Of the network.
 
     Raises
@@ -87,6 +97,7 @@ class Preparation:
         levels: Levels = None,
         half_life: float = HALF_LIFE,
         device: torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         if form.volume and preprocess is not None:
             raise ValueError("preprocess is for pictures: leave it out for volumes, which are standardised")
@@ -97,8 +108,9 @@ class Preparation:
         self._small = self._resampler = None
         if not form.volume:
             self._resampler = Resampler(form.planes, size, preprocess.resample if preprocess else "bilinear", device)
-        self.input = torch.empty(self._input_shape(size), device=device)
-        self._fixed = _checked_levels(levels, form.dtype)
+        self._values = torch.zeros(self._input_shape(size), device=device)
+        self.input = self._values if dtype == torch.float32 else self._values.to(dtype)
+        self._fixed = fixed_levels(levels, form.dtype)
         values = math.prod(form.shape) if form.volume else form.planes[0] * math.prod(size)
         self._range = RunningRange(values, _PERCENTILES, half_life, device)
         if self._fixed is not None:
@@ -130,14 +142,27 @@ class Preparation:
             self._standardise(pixels)
         else:
             self._normalise(pixels.sub_(self.black).mul_(gain).clamp_(0, 255), self._preprocess)
+        if self.input is not self._values:
+            self.input.copy_(self._values)
         if self._as_stored:
             self.gray.copy_(raw)
             return
-        shown = self._planes.mul_(gain).add_(0.5 - self.black * gain)
+        shown = self._planes.sub_(self.black).mul_(gain).add_(0.5)
         if self.form.dtype == "float32":
             shown.nan_to_num_(0.0)
         shown.clamp_(0, 255)
         self.gray.copy_(shown.permute(1, 2, 0) if colours else shown.view(self.form.shape))
+
+    def keep_in(self, tensor: Tensor) -> None:
+        """Fill this tensor, shaped and typed like `input`, in its place."""
+        if self.input is self._values:
+            self._values = tensor
+        self.input = tensor
+
+    def forget(self) -> None:
+        """Let black and white follow the frames from the next one on, unless they are given."""
+        if self._fixed is None:
+            self._range.reset()
 
     def _input_shape(self, size: tuple[int, ...]) -> tuple[int, ...]:
         if self.form.volume:
@@ -146,25 +171,31 @@ class Preparation:
         return (1, channels, *size)
 
     def _standardise(self, pixels: Tensor) -> None:
-        std, mean = torch.std_mean(pixels)
-        torch.sub(pixels.view(self.input.shape), mean, out=self.input)
-        self.input.div_(torch.where(std > 0, std, 1.0))  # a shutter that is closed
+        std, mean = torch.std_mean(pixels, correction=0)
+        torch.sub(pixels.view(self._values.shape), mean, out=self._values)
+        self._values.div_(torch.where(std > 0, std, 1.0))  # a shutter that is closed
 
     def _normalise(self, pixels: Tensor, preprocess: Preprocess) -> None:
         if preprocess.channels == "L" and len(pixels) == 3:
             pixels = pixels.mul_(self._luma).sum(0, keepdim=True)
         for channel, band in enumerate(_BANDS[preprocess.channels]):
             mean, std = preprocess.mean[channel], preprocess.std[channel]
-            one = self.input[0, channel]
+            one = self._values[0, channel]
             torch.mul(pixels[band if len(pixels) == 3 else 0], preprocess.scale / std, out=one)
             one.sub_(mean / std)
 
 
-def _checked_levels(levels: Any, dtype: str) -> tuple[float, float] | None:
-    """(black, white), or None where they follow the frames."""
+def fixed_levels(levels: Any, dtype: str) -> tuple[float, float] | None:
+    """(black, white), or None where they follow the frames.
+
+    Raises
+    ------
+    ValueError
+        If they are neither two different finite numbers nor ``"auto"`` nor None.
+    """
     if levels is None:
         return (0.0, 255.0) if dtype == "uint8" else None
-    if levels == "auto":
+    if isinstance(levels, str) and levels == "auto":
         return None
     try:
         black, white = map(float, levels)

@@ -5,7 +5,7 @@ import threading
 import time
 
 from camfast.errors import CamfastError
-from camfast.live.clock import Notice, Rate
+from camfast.live.clock import Notice, Rate, Seldom
 from camfast.live.frames import BrokenFrameError, Source, SourceEndedError, SourceError
 from camfast.live.latest import Latest
 
@@ -52,7 +52,7 @@ class Reader:
     def __init__(self, source: Source, slot: Latest) -> None:
         self.source, self._slot = source, slot
         self.state, self.message = "starting", ""
-        self.broken, self.notice = 0, Notice()
+        self.broken, self.notice, self._seldom = 0, Notice(), Seldom()
         self.lost, self._next = 0, 0
         self.rate = Rate()
         self.error: Exception | None = None
@@ -106,8 +106,9 @@ class Reader:
             except BrokenFrameError as broken:
                 self.broken += 1
                 last = time.perf_counter()
-                if self.notice.say(str(broken)):
-                    log.warning("%s: %s", self.source.name, broken)
+                self.notice.say(str(broken))
+                if self._seldom.is_time():
+                    log.warning("%s: %s (%d broken so far)", self.source.name, broken, self.broken)
                 continue
             if frame is not None:
                 last = time.perf_counter()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from camfast.live.clock import Notice, Percentiles, Rate
+from camfast.live.clock import Notice, Percentiles, Rate, Seldom
 from camfast.live.frames import Frame, Source
 from camfast.live.latest import Latest
 from camfast.live.looks import Looks, Overlays
@@ -19,14 +19,16 @@ from camfast.live.shown import Shown, Sink
 log = logging.getLogger("camfast.live")
 
 _WAIT = 0.1
+# Seconds that a frame may take when the session is stopped.
+_PATIENCE = 1.5
 
 
 class Session:
     """Shows a source's frames with their maps, to some sinks, until it is stopped or the source ends.
 
     One thread reads the source, one makes the overlays and hands each to the sinks. A frame waits only until the one
-    before it is done, and a newer one takes its place: arrived = shown + dropped + failed, and at most one that waits
-    or is worked on. Frames of another shape get a pipeline of their own.
+    before it is done, and a newer one takes its place: arrived = shown + dropped + failed, with at most one
+    that waits and one that is worked on besides. Frames of another shape get a pipeline of their own.
 
     Parameters
     ----------
@@ -66,7 +68,7 @@ class Session:
         sinks: Sequence[Sink] = (),
         settings: Settings | None = None,
     ) -> None:
-        self._notice = Notice()
+        self._notice, self._seldom = Notice(), Seldom()
         self._looks = looks
         self._sinks = list(sinks)
         self._overlays = Overlays(looks)
@@ -75,11 +77,11 @@ class Session:
         self._reader = Reader(source, self._slot)
         self._shown = self._failed = 0
         self._fatal: Exception | None = None
-        self._working = self._settings  # the last that were shown
+        self._working = replace(self._settings, target="predicted")  # later the last that were shown
         self._latencies, self._rate = Percentiles(), Rate()
         self._lock = threading.Lock()
-        self._stopping, self._closed = threading.Event(), False
-        self._ended = threading.Event()
+        self._closing, self._closed = threading.Lock(), False
+        self._stopping, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="camfast-overlay", daemon=True)
 
     @property
@@ -110,21 +112,23 @@ class Session:
 
     def status(self) -> dict[str, Any]:
         """Return what can be said of source, counts and latencies; see `Control.status`."""
+        shown, failed = self._shown, self._failed  # before what arrived, so that never more is shown than there was
         arrived, dropped = self._slot.counts()
         shape, dtype = self._overlays.form or ((), "")
         reader = self._reader
         failures = [getattr(sink, "failure", None) or "" for sink in self._sinks]
-        messages = [reader.message, reader.notice.text, self._notice.text, self._overlays.notice.text, *failures]
+        fatal = "" if self._fatal is None else describe(self._fatal)
+        messages = [fatal, reader.message, reader.notice.text, self._notice.text, self._overlays.notice.text, *failures]
         return {
             "source": reader.source.name,
-            "state": reader.state,
+            "state": "failed" if fatal else reader.state,
             "message": "; ".join(dict.fromkeys(message for message in messages if message)),
             "arrived": arrived,
-            "shown": self._shown,
+            "shown": shown,
             "dropped": dropped,
             "broken": reader.broken,
             "lost": reader.lost,
-            "failed": self._failed,
+            "failed": failed,
             "fps": self._rate.per_second(),
             "source_fps": reader.rate.per_second(),
             "latency_ms": self._latencies.summary(),
@@ -135,7 +139,15 @@ class Session:
         }
 
     def start(self) -> None:
-        """Begin, in threads of its own."""
+        """Begin, in threads of its own.
+
+        Raises
+        ------
+        RuntimeError
+            If it was started or stopped before.
+        """
+        if self._thread.ident is not None or self._stopping.is_set():
+            raise RuntimeError("a session runs once: make another one")
         self._reader.start()
         self._thread.start()
 
@@ -154,19 +166,33 @@ class Session:
         return ended
 
     def stop(self) -> None:
-        """End: finish the frame that is worked on, drop the one that waits, close the sinks."""
+        """End: finish the frame that is worked on, drop the one that waits, close the sinks.
+
+        A frame that takes more than a second and a half is left behind: it is in no count yet, and the sinks are closed
+        behind it. So they are where a sink itself stops the session.
+
+        Raises
+        ------
+        Exception
+            What a sink failed with when it was closed; all are closed.
+        """
         self._stopping.set()
         self._slot.close()
         self._reader.stop(1.0)
-        if self._thread.ident is not None:
-            self._thread.join(1.5)
-        if not self._closed:
-            self._closed = True
-            for sink in self._sinks:
-                sink.close()
+        if threading.current_thread() is self._thread:
+            return
+        if self._thread.ident is None:
+            self._ended.set()
+        elif not self._ended.wait(_PATIENCE):
+            log.warning("the frame that is worked on takes longer than %g s: it is left behind", _PATIENCE)
+            return
+        else:
+            self._thread.join()
+        self._close()
 
     def __enter__(self) -> "Session":
-        self.start()
+        if self._thread.ident is None:
+            self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -184,6 +210,16 @@ class Session:
         finally:
             self._slot.close()
             self._ended.set()
+        if self._stopping.is_set():
+            self._close()
+
+    def _close(self) -> None:
+        """Close all sinks, once; then raise what the first of them failed with."""
+        with self._closing:
+            sinks, self._closed = () if self._closed else tuple(self._sinks), True
+            errors = [error for error in map(_closed, sinks) if error is not None]
+        if errors:
+            raise errors[0]
 
     def _show(self, frame: Frame) -> None:
         settings = self._settings
@@ -195,8 +231,12 @@ class Session:
             return
         self._working = settings
         shown = _shown(frame, picture, settings)
-        for sink in self._sinks:
-            sink.put(shown)
+        try:
+            for sink in self._sinks:
+                sink.put(shown)
+        except Exception:
+            self._failed += 1
+            raise
         self._latencies.add((time.perf_counter() - frame.time) * 1e3)
         self._rate.add()
         self._shown += 1
@@ -204,14 +244,21 @@ class Session:
     def _explain_failure(self, frame: Frame, settings: Settings, error: Exception) -> None:
         """Say what was wrong, and go back to settings that worked for such frames, where others were tried."""
         reason = describe(error)
-        tried, worked = ((s.layer, s.method) for s in (settings, self._working))
+        tried, worked = ((s.layer, s.method, s.target) for s in (settings, self._working))
         if tried != worked:
-            reason = f"{tried[1]} at {tried[0]} can't be shown: {reason}"
-            with self._lock:
-                self._settings = replace(self._settings, layer=worked[0], method=worked[1])
-        if self._notice.say(reason):
+            reason = f"class {tried[2]} by {tried[1]} at {tried[0]} can't be shown: {reason}"
+            self._go_back(tried, worked)
+        if self._notice.say(reason) and self._seldom.is_time():
             log.error("frame %s: %s", frame.name or frame.number, reason)
             log.debug("where", exc_info=error)
+
+    def _go_back(self, tried: tuple[Any, ...], worked: tuple[Any, ...]) -> None:
+        """Put back what worked, unless somebody has chosen something else meanwhile."""
+        with self._lock:
+            now = self._settings
+            if (now.layer, now.method, now.target) == tried:
+                layer, method, target = worked
+                self._settings = replace(now, layer=layer, method=method, target=target)
 
 
 def _shown(frame: Frame, picture: Picture, settings: Settings) -> Shown:
@@ -229,3 +276,13 @@ def _shown(frame: Frame, picture: Picture, settings: Settings) -> Shown:
         picture.white,
         picture.milliseconds,
     )
+
+
+def _closed(sink: Sink) -> Exception | None:
+    """Close a sink; return what it failed with."""
+    try:
+        sink.close()
+    except Exception as error:
+        log.exception("%s can't be closed", sink.name)
+        return error
+    return None

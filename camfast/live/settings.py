@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
 from camfast.errors import InputError
@@ -17,7 +18,7 @@ class Choices:
     Attributes
     ----------
     classes : tuple of str
-        Name of each class, in their order; its number where it has none.
+        Name of each class, in their order; its number where it has none. Empty before the first frame.
     layers : tuple of str
         Dotted names.
     methods : tuple of str
@@ -68,30 +69,40 @@ class Settings:
             If a field isn't one of these, or its value none of the choices; the message names both.
         """
         fields = asdict(self)
+        checked: dict[str, Any] = {}
         for name, value in changes.items():
             if name not in fields:
                 raise InputError(f"unknown setting {name!r}; known are {', '.join(fields)}")
             if name == "target":
-                _check_target(value, len(choices.classes))
+                checked[name] = _target(value, len(choices.classes))
             elif name in ("alpha", "threshold"):
-                _check_share(name, value)
+                checked[name] = _share(name, value)
             else:
-                _check_choice(name, value, getattr(choices, f"{name}s"))
-        return replace(self, **changes)
+                checked[name] = _choice(name, value, getattr(choices, f"{name}s"))
+        return replace(self, **checked)
 
 
-def _check_target(value: Any, classes: int) -> None:
-    number = isinstance(value, int) and not isinstance(value, bool)
-    if not (value == "predicted" or (number and 0 <= value < classes)):
-        raise InputError(f"target must be 'predicted' or a class from 0 to {classes - 1}, found {value!r}")
+def _target(value: Any, classes: int) -> int | str:
+    if isinstance(value, str) and value == "predicted":
+        return value
+    if _is_a(Integral, value) and 0 <= value < (classes or math.inf):
+        return int(value)
+    last = f" to {classes - 1}" if classes else " on"
+    raise InputError(f"target must be 'predicted' or a class from 0{last}, found {value!r}")
 
 
-def _check_share(name: str, value: Any) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and 0 <= value <= 1):
-        raise InputError(f"{name} must be a number from 0 to 1, found {value!r}")
+def _share(name: str, value: Any) -> float:
+    if _is_a(Real, value) and 0 <= value <= 1:
+        return float(value)
+    raise InputError(f"{name} must be a number from 0 to 1, found {value!r}")
 
 
-def _check_choice(name: str, value: Any, known: Sequence[str]) -> None:
-    if value not in known:
-        raise InputError(f"{name} must be one of {', '.join(known)}; found {value!r}")
+def _choice(name: str, value: Any, known: Sequence[str]) -> str:
+    if isinstance(value, str) and value in known:
+        return value
+    raise InputError(f"{name} must be one of {', '.join(known)}; found {value!r}")
+
+
+def _is_a(kind: type, value: Any) -> bool:
+    """Whether a value is a number of a kind, such as numpy's; true and false are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)

@@ -84,9 +84,9 @@ class Control(Protocol):
         """Return what can be said of source, counts and latencies, for JSON.
 
         ``source``: what was asked for; ``state``: "starting", "running", "stalled", "failed" or "ended"; ``message``:
-        what there is to say of it, or ""; ``arrived``, ``shown``, ``dropped``, ``failed``: frames, with
-        arrived = shown + dropped + failed + at most one that waits; ``broken``: those that couldn't be read; ``lost``:
-        those that the source itself skipped; ``fps``: overlays a second; ``source_fps``;
+        what there is to say of it, or ""; ``arrived``, ``shown``, ``dropped``, ``failed``: frames, with arrived =
+        shown + dropped + failed + at most one that waits and one that is worked on; ``broken``: those that couldn't be
+        read; ``lost``: those that the source itself skipped; ``fps``: overlays a second; ``source_fps``;
         ``latency_ms``: {"p50", "p95", "p99"} from frame to encoded overlay, of the last 300, or None each;
         ``frame_shape``: list; ``dtype``: str; ``model``: str; ``sinks``: what there is to say of each, by its name.
         """

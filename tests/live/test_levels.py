@@ -34,12 +34,31 @@ def test_a_large_frame_is_sampled_evenly() -> None:
     torch.testing.assert_close(levels.ends, torch.tensor([0.01, 0.99]), rtol=0, atol=8e-3)
 
 
+@pytest.mark.parametrize("shape", [(64, 256, 256), (1024, 1024), (8, 500, 1000)])
+def test_the_sample_is_not_of_some_columns(shape: tuple[int, ...]) -> None:
+    """Blank first columns, as a camera with a dark border has, must not be all that is seen."""
+    values = torch.linspace(1, 2, shape[-1]).expand(shape).clone()
+    values[..., :4] = 0.0
+    levels = RunningRange(values.numel(), (5.0, 95.0))
+    levels.update(values)
+    expected = np.percentile(values.numpy(), (5, 95))
+    # 4,000 values: 5 standard errors of the 5th percentile of a uniform distribution
+    np.testing.assert_allclose(levels.ends.numpy(), expected, atol=0.02)
+
+
 def test_a_spot_smaller_than_the_share_above_still_has_a_scale() -> None:
     values = torch.zeros(1000)
     values[3] = 5.0
     levels = RunningRange(1000, (0.5, 99.5))
     levels.update(values)
     assert levels.ends.tolist() == [0.0, 5.0]
+
+
+def test_values_that_are_no_numbers_count_for_nothing() -> None:
+    values = torch.cat([torch.arange(100.0), torch.full((57,), torch.nan), torch.tensor([torch.inf, -torch.inf])])
+    levels = RunningRange(values.numel(), (10.0, 90.0))
+    levels.update(values[torch.randperm(values.numel())])
+    np.testing.assert_allclose(levels.ends.numpy(), np.percentile(np.arange(100.0), (10, 90)), rtol=1e-6)
 
 
 def test_what_is_no_number_leaves_the_range_as_it_was() -> None:

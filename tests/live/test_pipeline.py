@@ -11,7 +11,7 @@ from torch import nn
 import camfast
 from camfast.live import Overlay
 from camfast.models import Preprocess
-from tests.live.networks import network_input, painted, pictures, volumes
+from tests.live.networks import greys, network_input, painted, pictures, volumes
 
 PREPROCESS = Preprocess(size=(21, 17), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))
 
@@ -82,6 +82,64 @@ def test_a_volume_is_shown_from_three_sides() -> None:
     assert np.array_equal(found.gray[14:, :11], greys.max(1))
     side = painted(found.gray[:14, 11:], found.grid.amax(2).T, found.low, found.high)
     assert np.abs(found.rgb[:14, 11:].numpy() - side).max() <= 3
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_the_first_frame_has_its_own_levels(dtype: str) -> None:
+    frame = (1000 + 4000 * np.random.default_rng(0).random((60, 60))).astype(dtype)
+    found = Overlay(camfast.Explainer(pictures(1), "3"), (60, 60), dtype).show(frame)
+    black, white = np.percentile(frame, (0.1, 99.9))
+    assert (found.black, found.white) == pytest.approx((black, white), rel=1e-5)
+    assert np.abs(found.gray.numpy() - greys(frame, black, white)).max() <= 0.51
+
+
+def test_what_was_followed_can_be_forgotten() -> None:
+    explainer = camfast.Explainer(pictures(1), "3", "respond")
+    pipeline = Overlay(explainer, (60, 60), "uint16")
+    dark, bright = (np.full((60, 60), level, np.uint16) + _frame((60, 60)) // 50 for level in (100, 10_000))
+    pipeline.show(dark)
+    first = Overlay(explainer, (60, 60), "uint16").show(bright)
+    pipeline.forget()
+    again = pipeline.show(bright)
+    assert (again.black, again.white, again.low, again.high) == (first.black, first.white, first.low, first.high)
+
+
+@pytest.mark.parametrize("sigma", [3.0, (2.0, 3.0, 5.0)])
+def test_a_volumes_smooth_map_is_what_is_projected(sigma: object) -> None:
+    shape = (12, 20, 16)
+    pipeline = Overlay(
+        camfast.Explainer(volumes(), "1", "respond", upsample="gaussian", sigma=sigma), shape, "float32", volume=True
+    )
+    found = pipeline.show(_frame(shape, "float32"))
+    cells = np.broadcast_to(sigma, 3) * np.array(found.grid.shape) / shape
+    smooth = camfast.ops.gaussian_upsample(found.grid[None].double(), found.grid.shape, list(cells), gain="average")[0]
+    assert (found.low, found.high) == pytest.approx(np.percentile(smooth, (0.5, 99.5)), rel=1e-4)
+    for heat, place in ((smooth.amax(0), (slice(20), slice(16))), (smooth.amax(2).T, (slice(20), slice(16, None))),
+                        (smooth.amax(1), (slice(20, None), slice(16)))):  # fmt: skip
+        expected = painted(found.gray[place], heat, found.low, found.high)
+        assert np.abs(found.rgb[place].numpy() - expected).max() <= 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_networks_of_other_dtypes_get_what_they_take(dtype: torch.dtype) -> None:
+    frame = _frame((40, 40))
+    model = pictures()
+    expected = Overlay(camfast.Explainer(model, "3"), (40, 40), np.uint16, preprocess=PREPROCESS).show(frame)
+    found = Overlay(
+        camfast.Explainer(copy.deepcopy(model).to(dtype), "3"), (40, 40), np.uint16, preprocess=PREPROCESS
+    ).show(frame)
+    tolerance = 1e-5 if dtype == torch.float64 else 0.03  # bfloat16 keeps 8 bits
+    torch.testing.assert_close(found.scores, expected.scores, rtol=tolerance, atol=tolerance)
+
+
+def test_the_explainers_backend_paints(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    for name in ("overlay", "gaussian_upsample"):
+        op = getattr(camfast.ops, name)
+        monkeypatch.setattr(camfast.ops, name, lambda *a, op=op, **k: asked.append(k.get("backend")) or op(*a, **k))
+    explainer = _explainer("respond", upsample="gaussian", sigma=4.0, backend="torch")
+    Overlay(explainer, (40, 40), "uint16", preprocess=PREPROCESS).show(_frame((40, 40)))
+    assert set(asked) == {"torch"}
 
 
 def test_settings_may_change_between_frames() -> None:
@@ -187,6 +245,9 @@ def test_nan_in_the_scores_is_magenta() -> None:
         ({"target": 5}, ValueError, "class from 0 to 4"),
         ({"target": "all"}, ValueError, "class from 0 to 4"),
         ({"half_life": 0.0}, ValueError, "half_life"),
+        ({"alpha": 5.0}, ValueError, "alpha must be between"),
+        ({"threshold": -1.0}, ValueError, "threshold"),
+        ({"colormap": "rainbow"}, ValueError, "colormap must be one of"),
         ({"levels": (1, 1)}, ValueError, "levels must be"),
         ({"volume": True, "frame_shape": (30, 30, 30)}, ValueError, "preprocess is for pictures"),
     ],

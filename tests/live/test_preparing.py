@@ -62,7 +62,7 @@ def test_without_preprocess_a_frame_is_standardised(volume: bool) -> None:
     frame = _frame(shape, "float32")
     prepare = Preparation(FrameForm(shape, "float32", volume), None)
     prepare(torch.from_numpy(frame))
-    expected = (frame - frame.mean(dtype=np.float64)) / frame.std(ddof=1, dtype=np.float64)
+    expected = (frame - frame.mean(dtype=np.float64)) / frame.std(dtype=np.float64)
     np.testing.assert_allclose(prepare.input.numpy().reshape(shape), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -81,6 +81,31 @@ def test_nan_reaches_the_network_and_is_shown_black() -> None:
     prepare(frame)
     assert prepare.input.isnan().sum() == 1
     assert prepare.gray[2, 3] == 0
+
+
+def test_greys_far_from_zero_are_exact() -> None:
+    frame = (10_000 + torch.arange(1025.0) / 1024).reshape(25, 41)
+    prepare = Preparation(FrameForm((25, 41), "float32"), None, (10_000.0, 10_001.0))
+    prepare(frame)
+    expected = np.round(greys(frame.numpy(), 10_000, 10_001))
+    assert np.abs(prepare.gray.numpy() - expected).max() <= 1  # halves
+    assert np.mean(prepare.gray.numpy() != expected) < 0.02
+
+
+def test_a_masked_border_leaves_the_rest_visible() -> None:
+    frame = torch.rand(40, 40)
+    frame[:10] = torch.nan
+    prepare = Preparation(FrameForm((40, 40), "float32"), None)
+    prepare(frame)
+    assert 0 <= float(prepare.black) < 0.01
+    assert 0.99 < float(prepare.white) <= 1
+    assert prepare.gray[:10].max() == 0
+    assert prepare.gray[10:].float().std() > 60
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.dtype("uint16"), torch.uint16, "uint16"])
+def test_dtypes_by_whatever_name(dtype: object) -> None:
+    assert FrameForm.of([3, 4], dtype) == FrameForm((3, 4), "uint16")
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
 """A session: every frame is counted once, settings apply to the next frame, and nothing that comes in ends it."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 import camfast
 from camfast.errors import InputError
-from camfast.live import Looks, Session, Settings
+from camfast.live import Frame, Looks, Overlay, Session, Settings
+from camfast.live import session as session_module
+from camfast.live.looks import Overlays
 from camfast.live.shown import Shown
 from camfast.models import Preprocess
 from tests.live.feeds import Feed, Kept, endless, paced, threads, until
@@ -172,6 +176,153 @@ def test_a_sink_that_raises_ends_the_session_with_its_error() -> None:
     with session, pytest.raises(RuntimeError, match="the stage has crashed"):
         session.wait(20)
     assert sink.closed == 1
+    assert _balanced(session)
+    status = session.status()
+    assert (status["state"], status["shown"], status["failed"]) == ("failed", 0, 1)
+    assert status["message"].startswith("RuntimeError: the stage has crashed")
+
+
+def test_a_sink_may_stop_the_session() -> None:
+    kept = Kept()
+    session: list[Session] = []
+    stopping = Kept(lambda: session[0].stop() if len(kept.numbers) == 3 else None)
+    session.append(Session(Feed(endless(_frame(0))), LOOKS, [kept, stopping]))
+    session[0].start()
+    assert session[0].wait(20)
+    until(lambda: kept.closed and stopping.closed)
+    assert len(kept.numbers) == 3
+    assert _balanced(session[0])
+    session[0].stop()
+    assert kept.closed == 1
+
+
+def test_a_frame_that_takes_too_long_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "_PATIENCE", 0.05)
+    going = threading.Event()
+    sink = Kept(lambda: going.wait(20))
+    session = Session(Feed(endless(_frame(0))), LOOKS, [sink])
+    session.start()
+    until(lambda: session.status()["arrived"] > 2)
+    session.stop()
+    assert sink.closed == 0  # not while it still takes an overlay
+    going.set()
+    until(lambda: sink.closed)
+    until(lambda: not threads())
+    assert _balanced(session)
+
+
+def test_a_sink_that_cannot_be_closed_leaves_none_open() -> None:
+    class Stuck(Kept):
+        def close(self) -> None:
+            raise OSError("the disk is gone")
+
+    other = Kept()
+    session = Session(Feed([_frame(0)]), LOOKS, [Stuck(), other])
+    session.start()
+    session.wait(20)
+    with pytest.raises(OSError, match="the disk is gone"):
+        session.stop()
+    assert other.closed == 1
+    session.stop()
+
+
+def test_a_session_runs_once() -> None:
+    session = Session(Feed([_frame(0)]), LOOKS)
+    session.start()
+    with session:
+        assert session.wait(20)
+    with pytest.raises(RuntimeError, match="runs once"):
+        session.start()
+    never = Session(Feed([]), LOOKS)
+    never.stop()
+    assert never.wait(20)
+
+
+def test_scores_in_a_dict_are_found() -> None:
+    class Named(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = pictures()
+
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"logits": self.network(x)}
+
+    sink = Kept()
+    explainer = camfast.Explainer(Named().eval(), "network.3", output=lambda found: found["logits"])
+    with Session(Feed([_frame(0)]), Looks(explainer, Preprocess(size=17)), [sink]) as session:
+        assert session.wait(20)
+        assert "network.3" in session.choices.layers
+    assert len(sink.shown) == 1
+
+
+def test_scales_start_anew_behind_another_layer() -> None:
+    sink = Kept()
+    level = 100
+
+    def frames() -> Iterator[NDArray[np.generic]]:
+        while True:
+            yield (level + np.random.default_rng(0).integers(0, 50, (24, 20))).astype(np.uint16)
+            time.sleep(0.002)
+
+    with Session(Feed(frames()), Looks(camfast.Explainer(pictures(1), "3")), [sink]) as session:
+        until(lambda: sink.shown)
+        session.change({"layer": "1"})
+        until(lambda: sink.shown[-1].settings.layer == "1")
+        level = 10_000
+        until(lambda: sink.shown[-1].frame.data.min() > 9_000)
+        count = len(sink.shown)
+        session.change({"layer": "3"})
+        until(lambda: any(shown.settings.layer == "3" for shown in sink.shown[count:]))
+    back = next(shown for shown in sink.shown[count:] if shown.settings.layer == "3")
+    assert back.black >= 10_000
+
+
+def test_a_newer_choice_is_not_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = Kept()
+    with Session(Feed(endless(_frame(0))), LOOKS, [sink]) as session:
+        until(lambda: sink.shown)
+        of = Overlays.of
+
+        def slow(self: Overlays, frame: Frame, settings: Settings) -> Overlay:
+            if settings.method == "cam":
+                session.change({"method": "respond"})
+            return of(self, frame, settings)
+
+        monkeypatch.setattr(Overlays, "of", slow)
+        session.change({"layer": "1", "method": "cam"})
+        until(lambda: sink.shown[-1].settings.method == "respond")
+        assert session.settings.layer == "1"
+
+
+def test_a_first_class_that_is_not_there_becomes_the_predicted_one() -> None:
+    sink = Kept()
+    with Session(Feed(endless(_frame(0))), LOOKS, [sink], Settings("3", target=7)) as session:
+        until(lambda: sink.shown)
+        assert session.settings.target == "predicted"
+        assert "class 7 by gradcam at 3 can't be shown" in session.status()["message"]
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    session = Session(Feed([]), LOOKS)
+    changed = session.change({"target": np.int64(3), "alpha": np.float32(0.25)})
+    assert (changed.target, changed.alpha) == (3, 0.25)
+    assert type(changed.target) is int
+    session.stop()
+
+
+def test_the_callers_relu_stays_with_the_method() -> None:
+    sink = Kept()
+    looks = Looks(LOOKS.explainer.replace(relu=False), Preprocess(size=17))
+    with Session(Feed(endless(_frame(0))), looks, [sink]) as session:
+        until(lambda: sink.shown)
+        session.change({"layer": "1"})
+        until(lambda: sink.shown[-1].settings.layer == "1")
+    assert sink.shown[-1].low < 0
+
+
+def test_levels_that_make_no_sense_are_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="levels must be"):
+        Looks(LOOKS.explainer, levels=(1, 1))
 
 
 def test_several_layers_are_refused() -> None:

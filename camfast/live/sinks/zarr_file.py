@@ -50,8 +50,6 @@ class ZarrSink:
     ----------
     recorded : int
         Overlays that can be read.
-    missed : int
-        Overlays that should have been recorded, and weren't.
     failure : str
         Why the recording has ended, or "".
 
@@ -76,11 +74,11 @@ class ZarrSink:
             raise InputError(f"every must be 1 or more, found {every}: 2 records every second overlay")
         options = [f"every={every}"] * (every > 1) + ["overlay=1"] * overlay
         self.name = f"zarr:{path}" + ("?" + "&".join(options) if options else "")
-        self.recorded = self.missed = 0
+        self.recorded = 0
         self.failure = ""
         self._overlay, self._every = overlay, every
         self._recording = Recording(Path(path).expanduser(), about or {}, overwrite=overwrite)
-        self._seen = 0
+        self._seen = self._asked = self._taken = 0
         self._free = deque(_Slot() for _ in range(SLOTS))
         self._waiting: queue.SimpleQueue[_Slot | None] = queue.SimpleQueue()
         self._closed = False
@@ -102,6 +100,12 @@ class ZarrSink:
         )
 
     @property
+    def missed(self) -> int:
+        """Overlays that should have been recorded, and weren't."""
+        writes = self._thread.is_alive() and not self.failure
+        return self._asked - (self._taken if writes else self.recorded)
+
+    @property
     def note(self) -> str:
         """What to say of it."""
         return f"{self.recorded} recorded" + (f", {self.missed} missed" if self.missed else "")
@@ -111,6 +115,7 @@ class ZarrSink:
         self._seen += 1
         if (self._seen - 1) % self._every:
             return
+        self._asked += 1
         try:
             slot = None if self.failure or self._closed else self._free.popleft()
         except IndexError:  # all of them wait for the disk
@@ -119,6 +124,7 @@ class ZarrSink:
             self._miss()
             return
         slot.fill(shown, overlay=self._overlay)
+        self._taken += 1
         self._waiting.put(slot)
 
     def close(self) -> None:
@@ -134,8 +140,7 @@ class ZarrSink:
             self._unsaid = 0
 
     def _miss(self) -> None:
-        """Count an overlay, and say so once a second while the recording goes on."""
-        self.missed += 1
+        """Say that an overlay isn't recorded, once a second while the recording goes on."""
         if self.failure or self._closed:
             return
         self._unsaid += 1
