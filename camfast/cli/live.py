@@ -3,7 +3,9 @@
 import argparse
 import gc
 import logging
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,11 +46,19 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sink", action="append", default=[], metavar="SINK", help="where overlays go besides, see below; repeatable"
     )
-    parser.add_argument("--for", dest="seconds", type=network.number, metavar="SECONDS", help="end after so long")
+    parser.add_argument(
+        "--for", dest="seconds", type=_seconds, metavar="SECONDS",
+        help="end after so long (default: at Ctrl-C, or without a page at the end of a film)",
+    )  # fmt: skip
     network.add_options(parser)
     inputs.add_picture_options(parser)
     looks = parser.add_argument_group("how frames are shown; the page can change all but the levels")
-    looks.add_argument("--levels", type=_levels, metavar="B,W", help="of black and white (0,255 for 8 bits, else auto)")
+    looks.add_argument(
+        "--levels",
+        type=_levels,
+        metavar="B,W",
+        help="of black and white; reversed for a negative (0,255 for 8 bits, else auto)",
+    )
     looks.add_argument("--alpha", type=network.number, default=0.5, metavar="A", help="opacity of the map (0.5)")
     looks.add_argument(
         "--threshold", type=network.number, default=0.0, metavar="T", help="hide the map below this share (0)"
@@ -73,21 +83,44 @@ def run(options: argparse.Namespace) -> None:
     with _log(options):
         sinks = [open_sink(spec, about) for spec in options.sink]
         session = Session(source, looks, sinks, settings)
+        page = None
         try:
             page = _page(options, session, address)
             session.start()
             gc.freeze()  # what is there now stays: looking through it again would hold frames up for tens of ms
-            _watch(options, session, sinks)
+            _watch(options, session, sinks, stays=page is not None)
         except KeyboardInterrupt:
+            _be_patient()
             session.stop()
+            if options.json:
+                _show(options, session.status(), page)
             raise KeyboardInterrupt(_summary(session.status())) from None
+        except Exception:
+            if session.status()["arrived"] and not options.quiet:
+                print(f"camfast: {_summary(session.status())}", file=sys.stderr)
+            raise
         finally:
             session.stop()
     status = session.status()
-    if status["failed"] and not status["shown"]:
-        raise InputError(f"{status['source']}: no frame could be explained: {status['message']}")
-    facts = {**status, "page": page.name if page else None}
-    network.show(options, facts, [_summary(status)])
+    if not status["shown"] and (status["failed"] or status["broken"]):
+        raise InputError(
+            f"{status['source']}: no frame could be explained: {status['message']}; --size, --channels and --layer say "
+            "what the network takes"
+        )
+    if not status["arrived"] and status["state"] == "failed":
+        raise InputError(f"{status['source']}: {status['message']}")
+    _show(options, status, page)
+
+
+def _be_patient() -> None:
+    """Let nobody interrupt what ends within seconds, and would lose its summary and what is still to be recorded."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _show(options: argparse.Namespace, status: dict[str, Any], page: "PageServer | None") -> None:
+    network.show(options, {**status, "page": page.name if page else None}, [_summary(status)])
 
 
 def _page(options: argparse.Namespace, session: "Session", address: tuple[str, int] | None) -> "PageServer | None":
@@ -103,31 +136,38 @@ def _page(options: argparse.Namespace, session: "Session", address: tuple[str, i
     session.add(page)
     if not options.quiet:
         print(f"camfast: open {page.address} in a browser; Ctrl-C ends", file=sys.stderr, flush=True)
+        if address[0] in ("0.0.0.0", "::"):
+            print("camfast: on other machines put this machine's address in the place of that one", file=sys.stderr)
     return page
 
 
-def _watch(options: argparse.Namespace, session: "Session", sinks: list[Any]) -> None:
-    """Wait for the end; in the event loop of a window, if a sink has one."""
+def _watch(options: argparse.Namespace, session: "Session", sinks: list[Any], *, stays: bool) -> None:
+    """Wait for the end; in the event loop of a window, if a sink has one. The last frame of a source ``stays``."""
     limit = None if options.seconds is None else time.monotonic() + options.seconds
+    windows = [sink for sink in sinks if hasattr(sink, "run_window")]
 
     def running() -> bool:
-        return not session.wait(0.0) and (limit is None or time.monotonic() < limit)
+        ended = session.wait(0.0) and not (stays or windows)
+        return not ended and (limit is None or time.monotonic() < limit)
 
-    for sink in sinks:
-        if hasattr(sink, "run_window"):
-            sink.run_window(running)
-            return
-    while running():
-        session.wait(_LOOK)
+    if windows:
+        windows[0].run_window(running)
+    while not windows and running():
+        time.sleep(_LOOK)
 
 
 def _looks(options: argparse.Namespace) -> "tuple[Looks, Settings]":
     """What the options say of network, map and colours."""
+    from torch.nn import Conv2d
+
     from camfast.live import Choices, Looks, Settings
 
     loaded, layer = network.load_network(options)
     known = loaded.preprocess
-    if known is not None or inputs.says_of_pictures(options):
+    first = _first_convolution(loaded.module)
+    if known is None and options.channels is None and first is not None and first.in_channels == 1:
+        options.channels = "L"
+    if known is not None or isinstance(first, Conv2d) or inputs.says_of_pictures(options):
         known = inputs.preprocess(options, known)
     labels = _labels(options, loaded, known)
     target = network.target_of(options.target, labels)
@@ -139,6 +179,11 @@ def _looks(options: argparse.Namespace) -> "tuple[Looks, Settings]":
         {"alpha": options.alpha, "threshold": options.threshold, "colormap": options.colormap},
     )
     return Looks(explainer, known, labels, options.levels, options.model), settings
+
+
+def _first_convolution(module: Any) -> Any:
+    """The convolution that says what the network takes."""
+    return next((layer for layer in module.modules() if hasattr(layer, "in_channels")), None)
 
 
 def _labels(options: argparse.Namespace, loaded: "Loaded", known: "Preprocess | None") -> tuple[str, ...] | None:
@@ -185,6 +230,13 @@ def _address(text: str) -> tuple[str, int] | None:
     if not host or not port.isdigit() or int(port) > 65535:
         raise InputError(f"--serve {text}: expected HOST:PORT such as {_SERVE}, or 'none'")
     return host.strip("[]"), int(port)
+
+
+def _seconds(text: str) -> float:
+    seconds = network.number(text)
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected seconds, more than 0")
+    return seconds
 
 
 def _levels(text: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from camfast.depths import depths
 from camfast.engine import Explainer
 from camfast.errors import InputError
-from camfast.live.clock import Notice
+from camfast.live.clock import Notice, Seldom
 from camfast.live.frames import Frame
 from camfast.live.pipeline import Overlay
 from camfast.live.preparing import Levels, fixed_levels
@@ -69,7 +69,7 @@ class Overlays:
     def __init__(self, looks: Looks) -> None:
         if not isinstance(looks.explainer.layer, str):
             raise InputError("a live overlay shows one layer: give an explainer of a single one")
-        self._looks, self.notice = looks, Notice()
+        self._looks, self.notice, self._seldom = looks, Notice(), Seldom()
         self.choices = Choices((), (looks.explainer.layer,))
         self.form: tuple[tuple[int, ...], str] | None = None
         self._known = False
@@ -83,7 +83,8 @@ class Overlays:
             if self.form is not None:
                 text = f"frames are now {form[1]} {form[0]}, after {self.form[1]} {self.form[0]}"
                 self.notice.say(text)
-                log.info("%s", text)
+                if self._seldom.is_time():
+                    log.info("%s", text)
             self.form = form
         key = (*form, frame.volume, settings.layer, settings.method)
         overlay = self._kept.pop(key, None)
@@ -115,6 +116,8 @@ class Overlays:
         )
         if not self._known:
             self.choices, self._known = replace(self.choices, **_found(overlay, looks)), True
+            if looks.labels is not None and len(looks.labels) != overlay.classes:
+                log.warning("there are %d names for %d classes", len(looks.labels), overlay.classes)
         return overlay
 
 

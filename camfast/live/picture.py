@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from camfast.live.device import Lane
+from camfast.live.frames import Frame
+from camfast.live.settings import Settings
+from camfast.live.shown import Shown
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,23 @@ class Picture:
     black: float
     white: float
     milliseconds: Mapping[str, float]
+
+    def shown(self, frame: Frame, settings: Settings) -> Shown:
+        """What sinks get of it."""
+        return Shown(
+            frame,
+            self.rgb.numpy(),
+            self.gray.numpy(),
+            self.grid.numpy(),
+            self.scores.numpy(),
+            self.target,
+            settings,
+            self.low,
+            self.high,
+            self.black,
+            self.white,
+            self.milliseconds,
+        )
 
 
 class Pending:

@@ -51,7 +51,7 @@ class Reader:
 
     def __init__(self, source: Source, slot: Latest) -> None:
         self.source, self._slot = source, slot
-        self.state, self.message = "starting", ""
+        self.state, self.message = "starting", "waiting for the first frame"
         self.broken, self.notice, self._seldom = 0, Notice(), Seldom()
         self.lost, self._next = 0, 0
         self.rate = Rate()
@@ -74,7 +74,7 @@ class Reader:
             self._read_until_stopped()
         except Exception as error:
             self.error = error
-            self._say("failed", describe(error), logging.ERROR)
+            self._say("failed", describe(error).removeprefix(f"{self.source.name}: "), logging.ERROR)
         finally:
             self._slot.close(drop=self._stop.is_set())
 
@@ -87,12 +87,12 @@ class Reader:
                 self._read()
                 return
             except SourceEndedError as ended:
-                self._say("ended", str(ended))
+                self._say("ended", self._own(ended))
                 return
             except SourceError as failure:
                 if self._slot.arrived > before:
                     pause = _FIRST_PAUSE
-                self._say("failed", f"{failure}; it is tried again", logging.WARNING)
+                self._say("failed", f"{self._own(failure)}; it is tried again", logging.WARNING)
             finally:
                 self.source.close()
             self._stop.wait(pause)
@@ -106,9 +106,9 @@ class Reader:
             except BrokenFrameError as broken:
                 self.broken += 1
                 last = time.perf_counter()
-                self.notice.say(str(broken))
+                self.notice.say(self._own(broken))
                 if self._seldom.is_time():
-                    log.warning("%s: %s (%d broken so far)", self.source.name, broken, self.broken)
+                    log.warning("%s: %s (%d broken so far)", self.source.name, self._own(broken), self.broken)
                 continue
             if frame is not None:
                 last = time.perf_counter()
@@ -119,6 +119,10 @@ class Reader:
                 self._say("running", "")
             elif time.perf_counter() - last > _STALLED:
                 self._say("stalled", f"no frame for {time.perf_counter() - last:.0f} s", logging.WARNING)
+
+    def _own(self, error: SourceError) -> str:
+        """What a source says, without its name, which is said anyway."""
+        return str(error).removeprefix(f"{self.source.name}: ")
 
     def _say(self, state: str, message: str, level: int = logging.INFO) -> None:
         if state != self.state:

@@ -3,18 +3,21 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from camfast.engine import Explainer
 from camfast.live.clock import Notice, Percentiles, Rate, Seldom
 from camfast.live.frames import Frame, Source
 from camfast.live.latest import Latest
 from camfast.live.looks import Looks, Overlays
-from camfast.live.picture import Picture
+from camfast.live.outlets import Outlet, Outlets
 from camfast.live.reading import Reader, describe
 from camfast.live.settings import Choices, Settings
-from camfast.live.shown import Shown, Sink
+from camfast.live.shown import Shown
+from camfast.live.sources import open_source
 
 log = logging.getLogger("camfast.live")
 
@@ -33,11 +36,11 @@ class Session:
     Parameters
     ----------
     source
-        Where frames come from; see `camfast.live.open_source`.
+        Where frames come from: what `camfast.live.open_source` takes.
     looks
-        How they become overlays.
+        How they become overlays; an explainer alone where there is nothing else to say.
     sinks
-        Where overlays go.
+        Where overlays go: what `camfast.live.open_sink` takes.
     settings
         What is shown at first; None: the predicted class, by the explainer's layer and method.
 
@@ -49,9 +52,7 @@ class Session:
     >>> frames = [np.full((8, 8), level, np.uint8) for level in (10, 20)]
     >>> classes = []
     >>> session = camfast.live.Session(
-    ...     camfast.live.open_source(frames),
-    ...     camfast.live.Looks(camfast.Explainer(model, "1")),
-    ...     [camfast.live.open_sink(lambda shown: classes.append(shown.target))],
+    ...     frames, camfast.Explainer(model, "1"), [lambda shown: classes.append(shown.target)]
     ... )
     >>> with session:
     ...     session.wait()
@@ -63,25 +64,32 @@ class Session:
 
     def __init__(
         self,
-        source: Source,
-        looks: Looks,
-        sinks: Sequence[Sink] = (),
+        source: Source | str | Iterable[Any],
+        looks: Looks | Explainer,
+        sinks: Sequence[Outlet] = (),
         settings: Settings | None = None,
     ) -> None:
+        looks = Looks(looks) if isinstance(looks, Explainer) else looks
+        if not isinstance(looks, Looks):
+            raise TypeError(
+                f"looks must be camfast.live.Looks(explainer, ...) or a camfast.Explainer, found {type(looks).__name__}"
+            )
         self._notice, self._seldom = Notice(), Seldom()
         self._looks = looks
-        self._sinks = list(sinks)
+        self._outlets = Outlets(sinks)
         self._overlays = Overlays(looks)
         self._settings = settings or Settings(self._overlays.choices.layers[0], looks.explainer.method)
         self._slot = Latest()
-        self._reader = Reader(source, self._slot)
+        self._reader = Reader(open_source(source), self._slot)
         self._shown = self._failed = 0
         self._fatal: Exception | None = None
         self._working = replace(self._settings, target="predicted")  # later the last that were shown
         self._latencies, self._rate = Percentiles(), Rate()
         self._lock = threading.Lock()
-        self._closing, self._closed = threading.Lock(), False
-        self._stopping, self._ended = threading.Event(), threading.Event()
+        self._stopping, self._ended, self._done = (threading.Event() for _ in range(3))
+        self._frame: Frame | None = None  # the last that was shown
+        self._left_behind = False
+        self._failing = False
         self._thread = threading.Thread(target=self._run, name="camfast-overlay", daemon=True)
 
     @property
@@ -94,12 +102,14 @@ class Session:
         """What is shown now."""
         return self._settings
 
-    def add(self, sink: Sink) -> None:
+    def add(self, sink: Outlet) -> None:
         """Hand overlays to one more sink."""
-        self._sinks.append(sink)
+        self._outlets.add(sink)
 
-    def change(self, changes: dict[str, Any]) -> Settings:
-        """Change some settings from the next frame on, and return all of them.
+    def change(self, changes: Mapping[str, Any] | None = None, /, **more: Any) -> Settings:
+        """Change some settings (fields of `Settings`) from the next frame on, and return all of them.
+
+        Where no frame comes within a tenth of a second, the last one is explained again, for those sinks that show.
 
         Raises
         ------
@@ -107,7 +117,7 @@ class Session:
             If one doesn't fit.
         """
         with self._lock:
-            self._settings = self._settings.changed(self.choices, changes)
+            self._settings = self._settings.changed(self.choices, {**(changes or {}), **more})
             return self._settings
 
     def status(self) -> dict[str, Any]:
@@ -116,12 +126,12 @@ class Session:
         arrived, dropped = self._slot.counts()
         shape, dtype = self._overlays.form or ((), "")
         reader = self._reader
-        failures = [getattr(sink, "failure", None) or "" for sink in self._sinks]
         fatal = "" if self._fatal is None else describe(self._fatal)
-        messages = [fatal, reader.message, reader.notice.text, self._notice.text, self._overlays.notice.text, *failures]
+        messages = [fatal, reader.message, reader.notice.text, self._notice.text, self._overlays.notice.text]
+        messages += self._outlets.failures()
         return {
             "source": reader.source.name,
-            "state": "failed" if fatal else reader.state,
+            "state": "failed" if fatal or (self._failing and reader.state == "running") else reader.state,
             "message": "; ".join(dict.fromkeys(message for message in messages if message)),
             "arrived": arrived,
             "shown": shown,
@@ -135,7 +145,7 @@ class Session:
             "frame_shape": list(shape),
             "dtype": dtype,
             "model": self._looks.name,
-            "sinks": {sink.name: note for sink in self._sinks if (note := getattr(sink, "note", ""))},
+            "sinks": self._outlets.notes(),
         }
 
     def start(self) -> None:
@@ -179,16 +189,18 @@ class Session:
         self._stopping.set()
         self._slot.close()
         self._reader.stop(1.0)
-        if threading.current_thread() is self._thread:
-            return
+        inside = threading.current_thread() is self._thread
         if self._thread.ident is None:
             self._ended.set()
-        elif not self._ended.wait(_PATIENCE):
-            log.warning("the frame that is worked on takes longer than %g s: it is left behind", _PATIENCE)
-            return
-        else:
-            self._thread.join()
-        self._close()
+            self._done.set()
+        if inside or not self._done.wait(_PATIENCE):
+            if not inside:
+                log.warning("the frame that is worked on takes longer than %g s: it is left behind", _PATIENCE)
+            self._left_behind = True  # to the thread, to close the sinks
+        if self._done.is_set():
+            self._outlets.close()
+            if self._thread.ident is not None:
+                self._thread.join()
 
     def __enter__(self) -> "Session":
         if self._thread.ident is None:
@@ -200,46 +212,61 @@ class Session:
 
     def _run(self) -> None:
         try:
-            while not self._stopping.is_set() and not self._slot.finished():
+            while not self._stopping.is_set():
                 frame = self._slot.take(_WAIT)
                 if frame is not None:
                     self._show(frame)
+                    continue
+                if self._slot.finished():
+                    self._ended.set()
+                    self._stopping.wait(_WAIT)
+                self._show_again()
         except Exception as error:
             self._fatal = error
             log.exception("the session ends")
         finally:
             self._slot.close()
             self._ended.set()
-        if self._stopping.is_set():
-            self._close()
-
-    def _close(self) -> None:
-        """Close all sinks, once; then raise what the first of them failed with."""
-        with self._closing:
-            sinks, self._closed = () if self._closed else tuple(self._sinks), True
-            errors = [error for error in map(_closed, sinks) if error is not None]
-        if errors:
-            raise errors[0]
+            self._done.set()
+        if self._left_behind:
+            with suppress(Exception):  # it was logged
+                self._outlets.close()
 
     def _show(self, frame: Frame) -> None:
+        shown = self._explained(frame)
+        self._failing = shown is None
+        if shown is None:
+            self._failed += 1
+            return
+        try:
+            self._outlets.put(shown)
+        except Exception:
+            self._failed += 1
+            raise
+        self._frame = frame
+        self._latencies.add((time.perf_counter() - frame.time) * 1e3)
+        self._rate.add()
+        self._shown += 1
+
+    def _show_again(self) -> None:
+        """Explain the last frame again where settings have changed since and none has come."""
+        if self._frame is None or self._settings == self._working:
+            return
+        shown = self._explained(self._frame)
+        if shown is not None:
+            self._outlets.put_again(shown)
+
+    def _explained(self, frame: Frame) -> Shown | None:
         settings = self._settings
         try:
             picture = self._overlays.of(frame, settings).show(frame.data)
         except Exception as error:  # a frame or a layer that this network can't take must not end the session
-            self._failed += 1
             self._explain_failure(frame, settings, error)
-            return
+            return None
+        if not picture.scores.isfinite().all():
+            self._notice.say("scores that are no numbers: there is NaN in the frame, or in the network")
         self._working = settings
-        shown = _shown(frame, picture, settings)
-        try:
-            for sink in self._sinks:
-                sink.put(shown)
-        except Exception:
-            self._failed += 1
-            raise
-        self._latencies.add((time.perf_counter() - frame.time) * 1e3)
-        self._rate.add()
-        self._shown += 1
+        return picture.shown(frame, settings)
 
     def _explain_failure(self, frame: Frame, settings: Settings, error: Exception) -> None:
         """Say what was wrong, and go back to settings that worked for such frames, where others were tried."""
@@ -250,7 +277,7 @@ class Session:
             self._go_back(tried, worked)
         if self._notice.say(reason) and self._seldom.is_time():
             log.error("frame %s: %s", frame.name or frame.number, reason)
-            log.debug("where", exc_info=error)
+            log.debug("its traceback", exc_info=error)
 
     def _go_back(self, tried: tuple[Any, ...], worked: tuple[Any, ...]) -> None:
         """Put back what worked, unless somebody has chosen something else meanwhile."""
@@ -259,30 +286,3 @@ class Session:
             if (now.layer, now.method, now.target) == tried:
                 layer, method, target = worked
                 self._settings = replace(now, layer=layer, method=method, target=target)
-
-
-def _shown(frame: Frame, picture: Picture, settings: Settings) -> Shown:
-    return Shown(
-        frame,
-        picture.rgb.numpy(),
-        picture.gray.numpy(),
-        picture.grid.numpy(),
-        picture.scores.numpy(),
-        picture.target,
-        settings,
-        picture.low,
-        picture.high,
-        picture.black,
-        picture.white,
-        picture.milliseconds,
-    )
-
-
-def _closed(sink: Sink) -> Exception | None:
-    """Close a sink; return what it failed with."""
-    try:
-        sink.close()
-    except Exception as error:
-        log.exception("%s can't be closed", sink.name)
-        return error
-    return None

@@ -1,7 +1,7 @@
 """What people change while frames arrive."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral, Real
 from typing import Any
@@ -60,7 +60,7 @@ class Settings:
     threshold: float = 0.0
     colormap: str = "jet"
 
-    def changed(self, choices: Choices, changes: dict[str, Any]) -> "Settings":
+    def changed(self, choices: Choices, changes: Mapping[str, Any]) -> "Settings":
         """Return the settings with some fields changed, as a person or a program asked for it.
 
         Raises

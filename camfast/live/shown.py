@@ -53,7 +53,12 @@ class Shown:
 
 
 class Sink(Protocol):
-    """Where overlays go; called by the pipeline's thread for each one, so it has to return within milliseconds."""
+    """Where overlays go; called by the pipeline's thread for each one, so it has to return within milliseconds.
+
+    A sink with an attribute ``again`` that is true also gets a frame that it had before, when settings have changed and
+    no other frame has come: one that shows wants it, one that records or counts doesn't. An attribute ``note`` says
+    something of a sink, and ``failure`` what is wrong with it, in the session's status.
+    """
 
     @property
     def name(self) -> str:
@@ -77,7 +82,7 @@ class Control(Protocol):
     def settings(self) -> Settings:
         """What is shown now."""
 
-    def change(self, changes: dict[str, Any]) -> Settings:
+    def change(self, changes: Mapping[str, Any], /) -> Settings:
         """Change some settings, and return all of them; InputError where one doesn't fit."""
 
     def status(self) -> dict[str, Any]:

@@ -73,6 +73,32 @@ def test_a_folder_is_recorded(camfast, pictures, tmp_path):
     assert np.array_equal(np.unique(recorded[:]), [77])
 
 
+def test_a_folder_by_a_relative_name(camfast, pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run1").mkdir()
+    tifffile.imwrite(tmp_path / "run1" / "a.tif", np.full((25, 20), 77, np.uint16))
+    ran = camfast("live", "--source", "watch:run1/*.tif", "--model", pictures, "--serve", "none", "--for", "1")
+    assert (ran.code, ran.out[:37]) == (0, "watch:run1/*.tif: 1 frames, 1 shown, "), ran.err
+
+
+def test_a_grey_network_of_ones_own_needs_no_flag(camfast, tmp_path):
+    (tmp_path / "own.py").write_text(OF_PICTURES.replace('Preprocess(size=20, channels="L")', "None"))
+    ran = camfast("live", "--source", "sim:40x30@50", "--model", f"{tmp_path}/own.py:build", "--serve", "none",
+                  "--for", "1", "--quiet", "--json")  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["failed"] == 0
+
+
+def test_a_folder_that_never_came_is_bad_input(camfast, pictures, tmp_path):
+    ran = camfast(
+        "live", "--source", f"watch:{tmp_path}/run9/*.tif", "--model", pictures, "--serve", "none", "--for", "1"
+    )
+    assert ran.code == 2
+    assert ran.err.splitlines()[-1].startswith(
+        f"camfast: error: watch:{tmp_path}/run9/*.tif: {tmp_path}/run9: there is no"
+    )
+
+
 def test_a_film_ends_by_itself(camfast, pictures, tmp_path):
     av = pytest.importorskip("av")
     path = tmp_path / "film.mkv"
@@ -95,6 +121,23 @@ def test_an_interrupt_ends_within_two_seconds_with_a_summary(number):
     while len(taken) < 3 and not (taken and min(taken) < 2.0):  # a busy machine may need longer, once
         taken.append(_interrupted(number))
     assert min(taken) < 2.0
+
+
+def test_an_interrupt_has_its_json():
+    command = [sys.executable, "-m", "camfast", *SIM, "--serve", "none", "--json"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as ran:
+        assert ran.stderr is not None
+        assert "running" in ran.stderr.readline()
+        time.sleep(0.5)
+        ran.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+        ran.send_signal(signal.SIGINT)  # who is impatient still gets the summary
+        out, err = ran.communicate(timeout=20)
+    assert ran.returncode == 130
+    facts = json.loads(out)
+    assert facts["arrived"] >= facts["shown"] + facts["dropped"] + facts["failed"]
+    assert "camfast: interrupted; sim:32x32x32@50: " in err
 
 
 def _interrupted(number):
@@ -123,7 +166,7 @@ def _interrupted(number):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--source", "camera:0"), "'camera:0' is no source; there are:"),
+        (("--source", "camera:0"), "'camera:0' is no source; there are sim:1024x1024@30"),
         (("--source", "sim:0x32@5"), "sim:0x32@5"),
         (("--sink", "tape:x"), "'tape:x' is no sink"),
         (("--serve", "8765"), "--serve 8765: expected HOST:PORT"),
@@ -133,6 +176,7 @@ def _interrupted(number):
         (("--alpha", "1.5"), "alpha must be a number from 0 to 1, found 1.5"),
         (("--colormap", "rainbow"), "colormap must be one of gray, hot, jet"),
         (("--levels", "5,5"), "expected black,white"),
+        (("--for", "0"), "expected seconds, more than 0"),
         (("--layer", "nowhere"), "the model has no such layer"),
     ],
 )

@@ -302,6 +302,52 @@ def test_a_first_class_that_is_not_there_becomes_the_predicted_one() -> None:
         assert "class 7 by gradcam at 3 can't be shown" in session.status()["message"]
 
 
+def test_settings_show_on_the_last_frame_where_no_other_comes() -> None:
+    class Showing(Kept):
+        again = True
+
+    showing, recording = Showing(), Kept()
+    with Session(Feed([_frame(0)]), LOOKS, [showing, recording]) as session:
+        assert session.wait(20)  # the source has ended, and the picture can still be looked at
+        until(lambda: showing.shown)
+        session.change(target=2, alpha=1.0)
+        until(lambda: showing.shown[-1].settings.alpha == 1.0)
+    assert [shown.target for shown in showing.shown][-1] == 2
+    assert len(recording.shown) == 1
+    status = session.status()
+    assert (status["arrived"], status["shown"]) == (1, 1)
+
+
+def test_frames_that_all_fail_are_a_failure() -> None:
+    with Session(Feed(endless(_frame(0, (2, 2)))), Looks(camfast.Explainer(pictures(1), "3"))) as session:
+        until(lambda: session.status()["failed"])
+        assert session.status()["state"] == "failed"
+
+
+def test_numbers_that_are_none_are_said() -> None:
+    frame = np.full((24, 20), np.nan, np.float32)
+    with Session([frame], LOOKS) as session:
+        assert session.wait(20)
+        assert "scores that are no numbers" in session.status()["message"]
+
+
+def test_too_few_names_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    with Session([_frame(0)], Looks(LOOKS.explainer, LOOKS.preprocess, labels=["a", "b"])) as session:
+        assert session.wait(20)
+        assert session.choices.classes == ("a", "b", "2", "3", "4")
+    assert "there are 2 names for 5 classes" in caplog.text
+
+
+def test_plain_things_are_taken() -> None:
+    numbers = []
+    explainer = camfast.Explainer(pictures(1), "3")
+    with Session([_frame(0)], explainer, [lambda shown: numbers.append(shown.frame.number)]) as session:
+        assert session.wait(20)
+    assert numbers == [0]
+    with pytest.raises(TypeError, match=r"looks must be camfast.live.Looks\(explainer, ...\)"):
+        Session([], pictures())  # type: ignore[arg-type]
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     session = Session(Feed([]), LOOKS)
     changed = session.change({"target": np.int64(3), "alpha": np.float32(0.25)})

@@ -46,6 +46,8 @@ class PageServer:
     docs/live-protocol.md: what goes over the websocket.
     """
 
+    again = True  # a page shows what has changed
+
     def __init__(
         self,
         control: Control,

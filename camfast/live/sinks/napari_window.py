@@ -40,6 +40,8 @@ class NapariSink:
         Without napari.
     """
 
+    again = True  # a window shows what has changed
+
     def __init__(self, fps: float = FPS) -> None:
         if not 0 < fps <= 1000:
             raise InputError(f"napari: fps must be a rate between 0 and 1000 a second, found {fps:g}")

@@ -47,7 +47,8 @@ def open_sink(spec: str | Sink | Callable[[Shown], object], about: Mapping[str, 
     if isinstance(spec, str):
         asked = Spec.of(spec)
         if asked.kind not in _KINDS:
-            raise InputError(f"{spec!r} is no sink; there are:\n" + "\n".join(f"  {text}" for text in SINKS.values()))
+            examples = ", ".join(text.split(" ")[0].rstrip(",") for text in SINKS.values())
+            raise InputError(f"{spec!r} is no sink; there are {examples}")
         make, known = _KINDS[asked.kind]
         for name in asked.options:
             if name not in known:

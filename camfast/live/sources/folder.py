@@ -44,8 +44,9 @@ class FolderSource:
     def __init__(
         self, folder: str | Path, pattern: str = "*", *, volume: bool = False, patience: float = PATIENCE
     ) -> None:
-        self._folder, self._volume, self._patience = Path(folder).expanduser(), volume, patience
-        self.name = f"watch:{self._folder / pattern}" + ("?volume=1" if volume else "")
+        asked = Path(folder).expanduser()
+        self._folder, self._volume, self._patience = asked.absolute(), volume, patience  # as notices name files
+        self.name = f"watch:{asked / pattern}" + ("?volume=1" if volume else "")
         ending = ending_of(Path(pattern)) if not _WILD.search(Path(pattern).suffix or "*") else None
         if ending is not None and ending not in READERS:
             raise InputError(f"{self.name}: no reader for {ending}; there are {', '.join(READERS)}")

@@ -1,6 +1,8 @@
 """Sources by their names."""
 
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, cast
 
 from camfast.errors import InputError
@@ -9,6 +11,7 @@ from camfast.live.sources.film import FilmSource
 from camfast.live.sources.folder import FolderSource
 from camfast.live.sources.iterated import IteratedSource
 from camfast.live.sources.micromanager import MicroManagerSource
+from camfast.live.sources.pictures import READERS
 from camfast.live.sources.simulated import SimulatedSource
 from camfast.live.sources.spec import Spec
 from camfast.live.sources.zeromq import ZeroMQSource
@@ -53,12 +56,23 @@ def open_source(spec: str | Source | Iterable[Any]) -> Source:
     if isinstance(spec, str):
         asked = Spec.of(spec)
         if asked.kind not in _KINDS or ":" not in spec:
-            raise InputError(
-                f"{spec!r} is no source; there are:\n" + "\n".join(f"  {text}" for text in SOURCES.values())
-            )
+            raise InputError(f"{spec!r} is no source{_meant(spec, asked.kind)}; there are {_EXAMPLES}")
         return _KINDS[asked.kind](asked)
     if all(hasattr(spec, name) for name in ("name", "open", "read", "close")):
         return cast(Source, spec)
     if isinstance(spec, Iterable):
         return IteratedSource(spec)
     raise InputError(f"a source must be a name such as sim:1024x1024@30, an iterable or a Source, found {spec!r}")
+
+
+def _meant(spec: str, kind: str) -> str:
+    """Ask what a name that is none was meant to be."""
+    close = get_close_matches(kind, _KINDS, n=1)
+    if close and close[0] != spec:
+        return f" (did you mean {close[0]}:{spec.partition(':')[2] or '...'}?)"
+    path = Path(spec)
+    is_picture = path.suffix.lower() in READERS or path.is_dir()
+    return f" (did you mean watch:{spec}?)" if is_picture else f" (did you mean video:{spec}?)" if path.suffix else ""
+
+
+_EXAMPLES = ", ".join(text.split(" ")[0] for text in SOURCES.values())

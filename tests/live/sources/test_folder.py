@@ -42,6 +42,25 @@ def opened(tmp_path: Path) -> Iterator[FolderSource]:
     wait_for(lambda: thread_count() <= threads)
 
 
+@pytest.mark.parametrize("name", ["watch:run1/*.tif", "watch:run1", "watch:run1/**/*.tif", "watch:./run1/*.tif"])
+def test_a_folder_by_a_relative_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run1"
+    folder.mkdir()
+    write(folder / "a.tif", picture(3, 4))
+    threads = thread_count()
+    source = open_source(name)
+    source.open()
+    try:
+        assert next_frame(source).name == "a.tif"
+        write(folder / "b.tif", picture(5, 6))
+        frame = next_frame(source)
+        assert (frame.name, frame.data.shape) == ("b.tif", (5, 6))
+    finally:
+        source.close()
+    wait_for(lambda: thread_count() <= threads)
+
+
 def test_a_new_file_is_a_frame(opened: FolderSource, tmp_path: Path) -> None:
     assert opened.read(0.05) is None
     for number, shape in enumerate([(5, 7), (1, 1), (300, 200)]):  # a camera whose size changes

@@ -1,4 +1,5 @@
 import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,10 +60,32 @@ def test_an_unknown_name_is_answered_with_all_that_there_are(text: str) -> None:
     with pytest.raises(InputError) as raised:
         open_source(text)
     message = str(raised.value)
-    assert message.startswith(f"{text!r} is no source; there are:")
+    assert message.startswith(f"{text!r} is no source")
     for kind, help_ in SOURCES.items():
         assert help_.startswith(f"{kind}:")
-        assert help_ in message
+        assert help_.split(" ")[0] in message
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("simm:3x3@4", "sim:3x3@4"),
+        ("sim", None),
+        ("run1/*.tif", "watch:run1/*.tif"),
+        ("/data/run.mp4", "video:/data/run.mp4"),
+        ("wach:run1/*.tif", "watch:run1/*.tif"),
+    ],
+)
+def test_what_was_meant_is_asked(text: str, meant: str | None) -> None:
+    with pytest.raises(InputError) as raised:
+        open_source(text)
+    assert ("did you mean" in str(raised.value)) is (meant is not None)
+    assert meant is None or f"(did you mean {meant}?)" in str(raised.value)
+
+
+def test_a_folder_was_meant_to_be_watched(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean watch:"):
+        open_source(str(tmp_path))
 
 
 _NEEDS_MORE = {"pymmcore": pytest.mark.micromanager}
