@@ -5,8 +5,8 @@ Source → newest frame → `Overlay` → sinks; a `Session` holds it together.
 
 from camfast.live.frames import BrokenFrameError, Frame, Source, SourceEndedError, SourceError
 from camfast.live.looks import Looks
-from camfast.live.picture import Picture
-from camfast.live.pipeline import Overlay
+from camfast.live.pipeline.overlay import Overlay
+from camfast.live.pipeline.picture import Picture
 from camfast.live.session import Session
 from camfast.live.settings import Choices, Settings
 from camfast.live.shown import Control, Shown, Sink

@@ -10,8 +10,8 @@ from camfast.engine import Explainer
 from camfast.errors import InputError
 from camfast.live.clock import Notice, Seldom
 from camfast.live.frames import Frame
-from camfast.live.pipeline import Overlay
-from camfast.live.preparing import Levels, fixed_levels
+from camfast.live.pipeline.overlay import Overlay
+from camfast.live.pipeline.preparing import Levels, fixed_levels
 from camfast.live.settings import Choices, Settings
 from camfast.models import Preprocess
 

@@ -12,7 +12,7 @@ import numpy as np
 from camfast._extras import require
 from camfast.errors import InputError
 from camfast.live.shown import Shown
-from camfast.live.sources.spec import Spec
+from camfast.live.spec import Spec
 
 FPS = 20.0
 _PURPOSE = "showing overlays in napari"

@@ -8,7 +8,7 @@ from camfast.live.shown import Shown, Sink
 from camfast.live.sinks.calling import CallbackSink
 from camfast.live.sinks.napari_window import NapariSink
 from camfast.live.sinks.zarr_file import ZarrSink
-from camfast.live.sources.spec import Spec
+from camfast.live.spec import Spec
 
 SINKS: dict[str, str] = {
     "zarr": "zarr:run.zarr (?every=N, ?overlay=1, ?overwrite=1): a recording of frames, maps and scores, see "

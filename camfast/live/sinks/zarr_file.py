@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from camfast.errors import InputError
 from camfast.live.shown import Shown
 from camfast.live.sinks.recording import Form, Recording
-from camfast.live.sources.spec import Spec
+from camfast.live.spec import Spec
 
 log = logging.getLogger("camfast.live")
 

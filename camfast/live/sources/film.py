@@ -11,7 +11,7 @@ from camfast._extras import require
 from camfast.errors import InputError
 from camfast.live.frames import Frame, SourceEndedError, SourceError, checked
 from camfast.live.sources.pace import check_rate, wait_until
-from camfast.live.sources.spec import Spec
+from camfast.live.spec import Spec
 
 FPS = 25.0  # of films that don't say
 MISSING_SECONDS = 0.5  # a film that ends so much too early has been cut off

@@ -7,8 +7,8 @@ from pathlib import Path
 from camfast.errors import InputError
 from camfast.live.frames import BrokenFrameError, Frame, SourceError
 from camfast.live.sources.pictures import READERS, UnfinishedError, read_picture
-from camfast.live.sources.spec import Spec
 from camfast.live.sources.watched import Stamp, Watched
+from camfast.live.spec import Spec
 from camfast.scan.files import ending_of
 
 PATIENCE = 5.0

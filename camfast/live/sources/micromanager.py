@@ -9,7 +9,7 @@ from camfast._extras import require
 from camfast.errors import InputError
 from camfast.live.frames import Frame, SourceError, checked
 from camfast.live.sources.counting import SentNumbers
-from camfast.live.sources.spec import Spec
+from camfast.live.spec import Spec
 
 DEMO = "MMConfig_demo.cfg"  # comes with Micro-Manager's device libraries
 LONGEST_EXPOSURE = 3_600_000.0  # ms

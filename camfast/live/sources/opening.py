@@ -13,8 +13,8 @@ from camfast.live.sources.iterated import IteratedSource
 from camfast.live.sources.micromanager import MicroManagerSource
 from camfast.live.sources.pictures import READERS
 from camfast.live.sources.simulated import SimulatedSource
-from camfast.live.sources.spec import Spec
 from camfast.live.sources.zeromq import ZeroMQSource
+from camfast.live.spec import Spec
 
 SOURCES: dict[str, str] = {
     "sim": "sim:1024x1024@30 (HxW@FPS or DxHxW@FPS; ?seed=): a moving scene with noise",

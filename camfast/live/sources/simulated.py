@@ -9,7 +9,7 @@ from camfast.errors import InputError
 from camfast.live.frames import Frame, SourceError
 from camfast.live.sources.pace import Pace, check_rate
 from camfast.live.sources.scene import Scene
-from camfast.live.sources.spec import Spec
+from camfast.live.spec import Spec
 
 FPS = 30.0
 BUFFERED, BUFFERED_SECONDS = 8, 0.1  # the camera keeps so many frames, or those of so long, for who reads late

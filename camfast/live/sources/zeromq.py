@@ -20,7 +20,7 @@ from camfast._extras import require
 from camfast.errors import InputError
 from camfast.live.frames import BrokenFrameError, Frame, SourceError, checked
 from camfast.live.sources.counting import SentNumbers
-from camfast.live.sources.spec import Spec
+from camfast.live.spec import Spec
 
 LARGEST = 1 << 30  # bytes of a frame
 LARGEST_HEADER = 1 << 16

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from camfast.live.preparing import FrameForm, Levels, Preparation
+from camfast.live.pipeline.preparing import FrameForm, Levels, Preparation
 from camfast.models import Preprocess
 from tests.live.networks import greys, network_input
 

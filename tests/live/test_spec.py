@@ -1,7 +1,7 @@
 import pytest
 
 from camfast.errors import InputError
-from camfast.live.sources.spec import Spec
+from camfast.live.spec import Spec
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from camfast.live.resampling import Resampler
+from camfast.live.pipeline.resampling import Resampler
 
 FILTERS = ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 SIZES = [

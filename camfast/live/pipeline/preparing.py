@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from camfast.live.frames import DTYPES
-from camfast.live.levels import HALF_LIFE, RunningRange
-from camfast.live.resampling import Resampler
+from camfast.live.pipeline.levels import HALF_LIFE, RunningRange
+from camfast.live.pipeline.resampling import Resampler
 from camfast.models import Preprocess
 
 Levels = Literal["auto"] | tuple[float, float] | None

@@ -11,7 +11,7 @@ from torch import Tensor
 from camfast.errors import CaptureError
 from camfast.explanation import Explanation
 from camfast.frozen import Graph
-from camfast.live.preparing import FrameForm
+from camfast.live.pipeline.preparing import FrameForm
 from camfast.methods import COMPONENTS
 
 # One frame is computed while the other's results are looked at.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from camfast.live.levels import RunningRange
+from camfast.live.pipeline.levels import RunningRange
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 4096])

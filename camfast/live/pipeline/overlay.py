@@ -11,11 +11,11 @@ from torch import Tensor
 from camfast import ops
 from camfast.engine import Explainer
 from camfast.live.clock import StageClock
-from camfast.live.device import Lanes, can_be_captured
-from camfast.live.levels import HALF_LIFE, RunningRange
-from camfast.live.picture import Pending, Picture
-from camfast.live.preparing import FrameForm, Levels, Preparation
-from camfast.live.projections import canvas_size, places, projections
+from camfast.live.pipeline.device import Lanes, can_be_captured
+from camfast.live.pipeline.levels import HALF_LIFE, RunningRange
+from camfast.live.pipeline.picture import Pending, Picture
+from camfast.live.pipeline.preparing import FrameForm, Levels, Preparation
+from camfast.live.pipeline.projections import canvas_size, places, projections
 from camfast.models import Preprocess
 from camfast.targets import Classes
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from camfast.live.projections import canvas_size, places, projections
+from camfast.live.pipeline.projections import canvas_size, places, projections
 
 
 def test_a_voxel_is_seen_from_three_sides() -> None:

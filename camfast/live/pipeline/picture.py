@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from camfast.live.device import Lane
 from camfast.live.frames import Frame
+from camfast.live.pipeline.device import Lane
 from camfast.live.settings import Settings
 from camfast.live.shown import Shown
 

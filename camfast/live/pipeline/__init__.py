@@ -1,0 +1,1 @@
+"""From a raw frame to its overlay: preparation, explanation, colours."""
