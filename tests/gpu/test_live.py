@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import camfast
-from camfast.live import Overlay
+from camfast.live import Overlay, Picture
 from camfast.models import Preprocess
 from tests.gpu.runners import Runner
 
@@ -46,6 +46,16 @@ def _overlays(runner: Runner, model: nn.Module, layer: str, shape: tuple[int, ..
     ]  # fmt: skip
 
 
+def _colours_alike(found: Picture, expected: Picture) -> None:
+    """The blend of one pipeline, made again of its parts by plain torch; the parts are compared on their own."""
+    again = camfast.ops.overlay(
+        found.gray[None], found.grid[None], low=found.low, high=found.high, backend="torch",
+        sigma=tuple(6.0 * frame / size for frame, size in zip(SHAPE, PREPROCESS.size or SHAPE, strict=True)),
+    )[0]  # fmt: skip
+    _alike(found.rgb, again)
+    assert (found.rgb.float() - expected.rgb.float()).abs().mean() < 6
+
+
 def _alike(found: torch.Tensor, expected: torch.Tensor) -> None:
     """Bytes may be one off where a sum falls on the other side of a half, and a colour's neighbour in the table."""
     difference = (found.int() - expected.int()).abs()
@@ -63,6 +73,7 @@ def test_it_shows_what_the_cpu_shows(runner: Runner, target: int | str) -> None:
         torch.testing.assert_close(found.scores, expected.scores, rtol=5e-3, atol=5e-3)
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-2, abs=1e-2)
         _alike(found.gray, expected.gray)
+        _colours_alike(found, expected)
 
 
 def test_two_frames_may_be_on_their_way(runner: Runner) -> None:
@@ -70,16 +81,22 @@ def test_two_frames_may_be_on_their_way(runner: Runner) -> None:
     frames = _frames(SHAPE, 6)
     expected = []
     for frame in frames:
-        expected.append(there.show(frame).gray.clone())
+        expected.append(_kept(there.show(frame)))
+    there.forget()
     pending = there.submit(frames[0])
     found = []
     for frame in frames[1:]:
         following = there.submit(frame)
-        found.append(pending.result().gray.clone())
+        found.append(_kept(pending.result()))
         pending = following
-    found.append(pending.result().gray.clone())
+    found.append(_kept(pending.result()))
     for one, other in zip(found, expected, strict=True):
-        assert torch.equal(one, other)
+        for ours, theirs in zip(one, other, strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def _kept(picture: Picture) -> tuple[torch.Tensor, ...]:
+    return picture.rgb.clone(), picture.gray.clone(), picture.grid.clone(), picture.scores.clone()
 
 
 def test_classes_and_colours_may_change_between_frames(runner: Runner) -> None:
@@ -98,6 +115,8 @@ def test_classes_and_colours_may_change_between_frames(runner: Runner) -> None:
             )
             if alpha == 0:
                 _alike(found.rgb, expected.rgb)
+            else:
+                assert (found.rgb.float() - expected.rgb.float()).abs().mean() < 6
 
 
 def test_volumes(runner: Runner) -> None:
@@ -108,6 +127,8 @@ def test_volumes(runner: Runner) -> None:
     assert found.rgb.shape == (23, 20, 3)
     _alike(found.gray, expected.gray)
     torch.testing.assert_close(found.grid, expected.grid, rtol=2e-2, atol=2e-2 * float(expected.grid.abs().max()))
+    assert (found.rgb.float() - expected.rgb.float()).abs().mean() < 6
+    assert not torch.equal(found.rgb, found.gray[..., None].expand(-1, -1, 3))
 
 
 def test_stages_on_a_gpu_are_told(gpu_runner: Runner) -> None:
