@@ -193,7 +193,7 @@ def test_everything_can_be_reached_by_the_keyboard_and_has_a_name(opened: Opened
 
 def test_a_source_that_fails_is_said(opened: Opened, control: FakeControl) -> None:
     control.state, control.message = "failed", "film.tif is truncated: 3 of 9 frames"
-    opened.page.locator("#notice[aria-live=polite]", has_text="film.tif is truncated: 3 of 9 frames").wait_for()
+    opened.page.locator("#notice[aria-live=polite] p", has_text="film.tif is truncated: 3 of 9 frames").wait_for()
     assert opened.page.text_content("#state-word") == "failed"
     assert opened.page.title() == "failed – camfast live"
     control.state, control.message = "running", ""
@@ -204,7 +204,7 @@ def test_a_source_that_fails_is_said(opened: Opened, control: FakeControl) -> No
 def test_a_refused_change_is_said(opened: Opened, control: FakeControl) -> None:
     opened.page.evaluate("document.getElementById('colormap').append(new Option('rainbow'))")
     opened.page.select_option("#colormap", "rainbow")
-    opened.page.locator("#notice", has_text="colormap must be one of gray, hot, jet; found 'rainbow'").wait_for()
+    opened.page.locator("#notice p", has_text="colormap must be one of gray, hot, jet; found 'rainbow'").wait_for()
     assert control.changes == []
 
 
@@ -229,7 +229,7 @@ def test_it_comes_back_after_the_server_did(chromium: Any, control: FakeControl)
         opened.page.wait_for_selector("#empty", state="hidden")
         server.close()
         opened.page.locator(
-            "#notice", has_text="The connection to camfast is lost (camfast is closing). This page"
+            "#notice p", has_text="The connection to camfast is lost (camfast is closing). This page"
         ).wait_for()
         assert opened.page.text_content("#state-word") == "connection lost"
         before = scene.number

@@ -68,6 +68,7 @@ export class Search {
   #found = [];
   #active = -1;
   #shown = "";
+  #typed = "";
 
   constructor(input, list, choose) {
     Object.assign(this, { input, list, choose });
@@ -86,6 +87,7 @@ export class Search {
   set names(names) {
     this.#names = names;
     this.input.placeholder = `Search ${names.length} class${names.length === 1 ? "" : "es"}`;
+    if (!this.list.hidden) this.#open(this.#typed); // they are known from the first frame on
   }
 
   // What the field says while nobody types in it.
@@ -95,6 +97,7 @@ export class Search {
   }
 
   #open(text) {
+    this.#typed = text;
     const words = text.trim().toLowerCase();
     this.#found = this.#names.map((name, index) => ({ name, index }))
       .filter(({ name, index }) => name.toLowerCase().includes(words) || String(index) === words);
