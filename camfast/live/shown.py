@@ -1,6 +1,6 @@
 """What the pipeline hands to those who show, record or decide."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,8 +20,8 @@ class Shown:
         As it came from the source.
     rgb : ndarray
         (H, W, 3) uint8: the map in colour over the frame (of a volume: over its projections).
-    gray : ndarray
-        (H, W) or (H, W, 3) uint8: the frame alone, as it is shown.
+    make_gray : function
+        Makes `gray`.
     grid : ndarray
         (h, w) or (d, h, w) float32: the map on the layer's grid.
     scores : ndarray
@@ -40,7 +40,7 @@ class Shown:
 
     frame: Frame
     rgb: NDArray[Any]
-    gray: NDArray[Any]
+    make_gray: Callable[[], NDArray[Any]]
     grid: NDArray[Any]
     scores: NDArray[Any]
     target: int
@@ -50,6 +50,11 @@ class Shown:
     black: float
     white: float
     milliseconds: Mapping[str, float]
+
+    @property
+    def gray(self) -> NDArray[Any]:
+        """The frame alone as it is shown, (H, W) or (H, W, 3) uint8: made when it is asked for, in `Sink.put`."""
+        return self.make_gray()
 
 
 class Sink(Protocol):

@@ -96,7 +96,7 @@ def test_two_frames_may_be_on_their_way(runner: Runner) -> None:
 
 
 def _kept(picture: Picture) -> tuple[torch.Tensor, ...]:
-    return picture.rgb.clone(), picture.gray.clone(), picture.grid.clone(), picture.scores.clone()
+    return picture.rgb.clone(), picture.grid.clone(), picture.scores.clone()
 
 
 def test_classes_and_colours_may_change_between_frames(runner: Runner) -> None:

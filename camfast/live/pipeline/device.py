@@ -53,12 +53,13 @@ class Lane:
             event = self._events.setdefault(stage, torch.cuda.Event(enable_timing=True))  # type: ignore[no-untyped-call]
             event.record()
 
-    def download(self, explanation: Explanation, gray: Tensor, ends: Sequence[Tensor]) -> None:
+    def download(self, explanation: Explanation, gray: Tensor | None, ends: Sequence[Tensor]) -> None:
         """Bring the results to the CPU's side."""
         (range_ends, black, white) = ends
         if self.colours is not self.rgb:
             self.rgb.copy_(self.colours, non_blocking=True)
-        self.gray.copy_(gray, non_blocking=True)
+        if gray is not None:
+            self.gray.copy_(gray, non_blocking=True)
         self.grid.copy_(explanation.grid[0], non_blocking=True)
         self.scores.copy_(explanation.scores[0], non_blocking=True)
         self.target.copy_(explanation.targets.flatten()[0], non_blocking=True)

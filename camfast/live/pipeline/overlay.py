@@ -123,12 +123,13 @@ class Overlay:
         self._smooth = torch.empty_like(first.grid)
         self._starts_at_0 = explainer.relu
         self._size = canvas_size(self.form.shape) if volume else self.form.shape[:2]
-        self._gray = self._canvas() if volume else self._prepare.gray
+        self._gray = self._canvas() if volume else self._prepare.make_gray()
+        self._blends_raw = self.device.type == "cpu" and not volume  # a GPU's kernel wants levels that are numbers
         self._lanes = Lanes(self.form, self._size, self._gray, first, self.device, capture=can_be_captured(self.method))
         self._target: int | str = "predicted"
         self.target = target
         with self._lanes.stream():
-            self._paint(first.grid, self._lanes.next().colours)  # says what is wrong with the colours
+            self._paint(self._raw, first.grid, self._lanes.next().colours)  # says what is wrong with the colours
 
     @property
     def example(self) -> Tensor:
@@ -201,19 +202,21 @@ class Overlay:
             lane.mark("upload")
             explanation = self._lanes.explain(lambda: self._explain(lane.raw, target), target)
             lane.mark("explain")
-            self._paint(explanation.grid, lane.colours)
+            self._paint(lane.raw, explanation.grid, lane.colours)
             self._clock.stamp("colour")
             lane.mark("colour")
             ends = (self._range.ends, self._prepare.black, self._prepare.white)
-            lane.download(explanation, self._gray, ends)
+            lane.download(explanation, None if self._blends_raw else self._gray, ends)
             self._clock.stamp("results")
-        return Pending(lane, self._clock.milliseconds)
+        return Pending(lane, self._clock.milliseconds, self._prepare.make_gray if self._blends_raw else None)
 
     def _explain(self, raw: Tensor, target: Any) -> Any:
         """All between the raw frame and the scale of the colours; nothing of it waits for a GPU."""
         self._prepare(raw)
         if self.form.volume:
             self._project()
+        elif not self._blends_raw:
+            self._prepare.make_gray()
         self._clock.stamp("prepare")
         explanation = self._frozen.explain_kept(target)
         self._clock.stamp("map")
@@ -233,7 +236,10 @@ class Overlay:
             grid, grid.shape[1:], cells, gain="average", out=self._smooth, backend=self._backend
         )
 
-    def _paint(self, grid: Tensor, colours: Tensor) -> None:
+    def _paint(self, raw: Tensor, grid: Tensor, colours: Tensor) -> None:
+        if self._blends_raw:
+            self._blend(raw[None], grid, self._sigma, colours[None], self._prepare.levels())
+            return
         if not self.form.volume:
             self._blend(self._gray[None], grid, self._sigma, colours[None])
             return
@@ -243,17 +249,17 @@ class Overlay:
         for (gray, projection), target in zip(parts, targets, strict=True):
             target.copy_(self._blend(gray.contiguous()[None], projection[None], None)[0])
 
-    def _blend(self, gray: Tensor, heat: Tensor, sigma: Any, out: Tensor | None = None) -> Tensor:
+    def _blend(self, image: Tensor, heat: Tensor, sigma: Any, out: Tensor | None = None, levels: Any = None) -> Tensor:
         return ops.overlay(
-            gray, heat, low=self._range.low, high=self._range.high, colormap=self.colormap, alpha=self.alpha,
-            threshold=self.threshold, sigma=sigma, out=out, backend=self._backend,
+            image, heat, low=self._range.low, high=self._range.high, colormap=self.colormap, alpha=self.alpha,
+            threshold=self.threshold, sigma=sigma, image_range=levels, out=out, backend=self._backend,
         )  # fmt: skip
 
     def _canvas(self) -> Tensor:
         return torch.zeros(self._size, dtype=torch.uint8, device=self.device)
 
     def _project(self) -> None:
-        parts = zip(places(self._gray, self.form.shape), projections(self._prepare.gray), strict=True)
+        parts = zip(places(self._gray, self.form.shape), projections(self._prepare.make_gray()), strict=True)
         for place, projection in parts:
             place.copy_(projection)
 

@@ -1,6 +1,6 @@
 """What became of a frame."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -19,8 +19,8 @@ class Picture:
     ----------
     rgb : Tensor
         (H, W, 3) uint8: the map in colour over the frame; of a volume (H + D, W + D, 3), over its projections.
-    gray : Tensor
-        The same frame or projections alone, (H, W) or (H, W, 3) uint8.
+    make_gray : function
+        Makes `gray`.
     grid : Tensor
         The map on the layer's grid, (h, w) or (d, h, w) float32.
     scores : Tensor
@@ -38,7 +38,7 @@ class Picture:
     """
 
     rgb: Tensor
-    gray: Tensor
+    make_gray: Callable[[], Tensor]
     grid: Tensor
     scores: Tensor
     target: int
@@ -48,12 +48,20 @@ class Picture:
     white: float
     milliseconds: Mapping[str, float]
 
+    @property
+    def gray(self) -> Tensor:
+        """The frame or projections alone, (H, W) or (H, W, 3) uint8, in what is written to again by the next frame.
+
+        On a CPU a picture's is made when it is asked for: the colours are blended with the frame itself.
+        """
+        return self.make_gray()
+
     def shown(self, frame: Frame, settings: Settings) -> Shown:
         """What sinks get of it."""
         return Shown(
             frame,
             self.rgb.numpy(),
-            self.gray.numpy(),
+            lambda: self.gray.numpy(),
             self.grid.numpy(),
             self.scores.numpy(),
             self.target,
@@ -69,8 +77,9 @@ class Picture:
 class Pending:
     """An overlay on its way."""
 
-    def __init__(self, lane: Lane, milliseconds: Mapping[str, float]) -> None:
+    def __init__(self, lane: Lane, milliseconds: Mapping[str, float], make_gray: Callable[[], Tensor] | None) -> None:
         self._lane, self._milliseconds = lane, milliseconds
+        self._make_gray = make_gray or (lambda: lane.gray)
 
     def result(self) -> Picture:
         """Wait for it, and return it."""
@@ -79,6 +88,6 @@ class Pending:
         low, high, black, white = lane.ends.tolist()
         scores = lane.scores
         return Picture(
-            lane.rgb, lane.gray, lane.grid, scores, int(lane.target), low, high, black, white,
+            lane.rgb, self._make_gray, lane.grid, scores, int(lane.target), low, high, black, white,
             lane.milliseconds(self._milliseconds),
         )  # fmt: skip

@@ -65,7 +65,7 @@ class FrameForm:
 
 
 class Preparation:
-    """Turn a raw frame into the network's input and into the greys that are shown, in tensors that are kept.
+    """Turn a raw frame into the network's input, and into the greys that are shown, in tensors that are kept.
 
     Both see the same pixels: v = 255·clip((frame − black)/(white − black), 0, 1). The input of a picture is
     (v·scale − mean)/std of ``preprocess`` after resampling (before the clipping, which changes nothing but at pixels
@@ -117,7 +117,10 @@ class Preparation:
             self._range.ends.copy_(torch.tensor(self._fixed))
         self._luma = torch.tensor(_LUMA, device=device)[:, None, None]
         self._as_stored = form.dtype == "uint8" and self._fixed == (0.0, 255.0)
-        self.gray = torch.empty(form.shape, dtype=torch.uint8, device=device)
+        self._in_colours = not form.volume and len(form.shape) == 3
+        self._gray = torch.zeros(form.shape, dtype=torch.uint8, device=device)
+        self._raw: Tensor | None = None
+        self._is_gray = False
 
     @property
     def black(self) -> Tensor:
@@ -130,28 +133,42 @@ class Preparation:
         return self._range.high
 
     def __call__(self, raw: Tensor) -> None:
-        """Fill `input` and `gray` from a frame of the form, on the network's device."""
-        colours = not self.form.volume and raw.ndim == 3
-        self._planes.copy_(raw.permute(2, 0, 1) if colours else raw)
+        """Fill `input` from a frame of the form, on the network's device."""
+        self._raw, self._is_gray = raw, False
+        self._planes.copy_(raw.permute(2, 0, 1) if self._in_colours else raw)
         pixels = self._planes if self._resampler is None else self._resampler(self._planes)
         if self._fixed is None:
             self._range.update(pixels)
-        span = self.white - self.black
-        gain = torch.where(span == 0, 0.0, 255.0 / span)
         if self._preprocess is None:
             self._standardise(pixels)
         else:
-            self._normalise(pixels.sub_(self.black).mul_(gain).clamp_(0, 255), self._preprocess)
+            self._normalise(pixels.sub_(self.black).mul_(self._gain()).clamp_(0, 255), self._preprocess)
         if self.input is not self._values:
             self.input.copy_(self._values)
+
+    def make_gray(self) -> Tensor:
+        """Return the last frame between black and white as 0 to 255, uint8; overwritten by the next one."""
+        if self._is_gray or self._raw is None:
+            return self._gray
+        self._is_gray = True
         if self._as_stored:
-            self.gray.copy_(raw)
-            return
-        shown = self._planes.sub_(self.black).mul_(gain).add_(0.5)
+            return self._gray.copy_(self._raw)
+        shown = self._planes.sub_(self.black).mul_(self._gain()).add_(0.5)
         if self.form.dtype == "float32":
             shown.nan_to_num_(0.0)
         shown.clamp_(0, 255)
-        self.gray.copy_(shown.permute(1, 2, 0) if colours else shown.view(self.form.shape))
+        return self._gray.copy_(shown.permute(1, 2, 0) if self._in_colours else shown.view(self.form.shape))
+
+    def _gain(self) -> Tensor:
+        span = self.white - self.black
+        return torch.where(span == 0, 0.0, 255.0 / span)
+
+    def levels(self) -> tuple[float, float]:
+        """Black and white as two different numbers: where they are the same, or unknown, everything is black."""
+        black, white = self._range.ends.tolist()
+        if not math.isfinite(black):
+            return 0.0, 1.0
+        return black, white if black != white else black + 1e30
 
     def keep_in(self, tensor: Tensor) -> None:
         """Fill this tensor, shaped and typed like `input`, in its place."""

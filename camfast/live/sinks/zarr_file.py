@@ -189,7 +189,6 @@ class _Slot:
         self.shown = replace(
             shown,
             rgb=self._copy("rgb", shown.rgb) if overlay else _NOTHING,
-            gray=_NOTHING,
             grid=self._copy("grid", shown.grid),
             scores=self._copy("scores", shown.scores),
         )

@@ -59,7 +59,8 @@ def test_gaussians_are_those_of_the_explainer_in_pixels_of_the_frame() -> None:
     expected = camfast.ops.overlay(
         found.gray[None], found.grid[None], low=found.low, high=found.high, sigma=(4.0 * 84 / 21, 3.0 * 51 / 17)
     )
-    assert torch.equal(found.rgb, expected[0])
+    # the frame itself is blended, not its bytes of grey
+    assert (found.rgb.int() - expected[0].int()).abs().max() <= 1
     smooth = camfast.ops.gaussian_upsample(found.grid[None], (84, 51), (16.0, 9.0), gain="average")
     # the ends of the colours are those of the smooth map at its cells, so they lie within its range
     assert smooth.min() - 1e-6 <= found.low < found.high <= smooth.max() + 1e-6
@@ -153,12 +154,13 @@ def test_settings_may_change_between_frames() -> None:
     assert found.target == other
     torch.testing.assert_close(found.grid, explained.grid[0])
     pipeline.alpha = 0.0
-    assert torch.equal(pipeline.show(frame).rgb, predicted.gray[..., None].expand(-1, -1, 3))
+    gray = predicted.gray.clone()
+    assert torch.equal(pipeline.show(frame).rgb, gray[..., None].expand(-1, -1, 3))
     pipeline.alpha, pipeline.colormap = 1.0, "gray"
     rgb = pipeline.show(frame).rgb
     assert torch.equal(rgb[..., 0], rgb[..., 2])
     pipeline.threshold = 1.0
-    hidden = (pipeline.show(frame).rgb == predicted.gray[..., None]).all(-1)
+    hidden = (pipeline.show(frame).rgb == gray[..., None]).all(-1)
     assert hidden.float().mean() > 0.5
 
 

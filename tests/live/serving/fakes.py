@@ -112,7 +112,7 @@ class Scene:
         shown = Shown(
             frame=Frame((257 * frame).astype(np.uint16), self.number, time.perf_counter(), f"scene_{self.number}"),
             rgb=self.rgb,
-            gray=self.gray,
+            make_gray=lambda: self.gray,
             grid=heat[::8, ::8].astype(np.float32),
             scores=scores,
             target=target,

@@ -26,7 +26,7 @@ def make(
     return Shown(
         Frame(values.integers(0, 250, shape).astype(dtype), number, time.perf_counter(), f"img{number}.tif", volume),
         values.integers(0, 256, (*size, 3), dtype=np.uint8),
-        values.integers(0, 256, tuple(size), dtype=np.uint8),
+        lambda: np.zeros(size, np.uint8),
         values.random(tuple(grid), np.float32),
         values.random(classes, np.float32),
         number % classes,
