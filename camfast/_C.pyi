@@ -287,6 +287,25 @@ def window_sum(
     grids and taper are contiguous, leading sizes are 1 for fewer axes. ``out`` may be ``total``.
     """
 
+def resample(
+    dtype: int,
+    h: int,
+    w: int,
+    channels: int,
+    image: int,
+    y_pixels: int,
+    y_taps: int,
+    y_first: int,
+    y_weights: int,
+    x_pixels: int,
+    x_taps: int,
+    x_first: int,
+    x_weights: int,
+    out: int,
+    threads: int,
+) -> None:
+    """Write a picture (H, W, C) at another size to ``out`` (C, y_pixels, x_pixels), by a band along each axis."""
+
 def row_sum(dtype: int, j: int, i: int, matrix: int, matrix_sj: int, factors: int, out: int, threads: int) -> None:
     """Write the sum of the rows of a matrix (J, I) by factors (J,) to ``out`` (I,); rows of factor 0 are not read."""
 

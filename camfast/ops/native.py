@@ -220,6 +220,22 @@ def window_sum(total: Tensor, maps: Tensor, origins: Tensor, taper: Tensor, blen
 
 
 @Kernel
+def resample(
+    image: Tensor, y_first: Tensor, y_weights: Tensor, x_first: Tensor, x_weights: Tensor, out: Tensor
+) -> Iterable[Any]:
+    """Σ_k Σ_l y_weights[i, k] · x_weights[j, l] · image[y_first[i] + k, x_first[j] + l, c]; no op, for `camfast.live`.
+
+    ``image`` (H, W) or (H, W, C), uint8, uint16 or a float; ``*_first`` (h,), (w,) int32; ``*_weights`` (h, taps) and
+    (w, taps) and ``out`` (C, h, w) float32; contiguous all.
+    """
+    channels = image.shape[2] if image.ndim == 3 else 1
+    return (
+        DTYPE_CODES[image.dtype], *image.shape[:2], channels, image,
+        *y_weights.shape, y_first, y_weights, *x_weights.shape, x_first, x_weights, out,
+    )  # fmt: skip
+
+
+@Kernel
 def row_sum(matrix: Tensor, factors: Tensor, out: Tensor) -> Iterable[Any]:
     """Σ_j factors[j] · matrix[j, i] over the j whose factor isn't 0; no op of `camfast.ops`, for `camfast.head_chain`.
 

@@ -16,6 +16,7 @@
 #include "camfast/linear_upsample.h"
 #include "camfast/overlay.h"
 #include "camfast/product_sum.h"
+#include "camfast/resample.h"
 #include "camfast/row_sum.h"
 #include "camfast/running_max.h"
 #include "camfast/weighted_sum.h"
@@ -197,6 +198,26 @@ void window_sum(int dtype, int blend, Int n, Int t, Int axes, Int g0, Int g1, In
     });
 }
 
+void resample(int dtype, Int h, Int w, Int channels, Address image, Int y_pixels, Int y_taps, Address y_first,
+              Address y_weights, Int x_pixels, Int x_taps, Address x_first, Address x_weights, Address out,
+              int threads) {
+    call(h * w * channels, [&] {
+        const auto band = [](Int pixels, Int taps, Address first, Address weights) {
+            return camfast::ResampleBand{static_cast<const std::int32_t*>(pointer(first)),
+                                         static_cast<const float*>(pointer(weights)), pixels, taps};
+        };
+        const View picture{
+            pointer(image), static_cast<DType>(dtype), 3, {h, w, channels}, {w * channels, channels, 1}};
+        const MutableView planes{mutable_pointer(out),
+                                 DType::float32,
+                                 3,
+                                 {channels, y_pixels, x_pixels},
+                                 {y_pixels * x_pixels, x_pixels, 1}};
+        return camfast::resample(picture, band(y_pixels, y_taps, y_first, y_weights),
+                                 band(x_pixels, x_taps, x_first, x_weights), planes, threads);
+    });
+}
+
 void row_sum(int dtype, Int j, Int i, Address matrix, Int matrix_sj, Address factors, Address out,
              int threads) {
     call(j * i, [&] {
@@ -265,6 +286,9 @@ PYBIND11_MODULE(_C, module) {
            arg("g0"), arg("g1"), arg("g2"), arg("d0"), arg("d1"), arg("d2"), arg("total"), arg("total_st"),
            arg("maps"), arg("maps_sn"), arg("maps_st"), arg("origins"), arg("origins_dtype"),
            arg("origins_sn"), arg("origins_sa"), arg("taper"), arg("out"), arg("out_st"), arg("threads"));
+    define(module, "resample", resample, arg("dtype"), arg("h"), arg("w"), arg("channels"), arg("image"),
+           arg("y_pixels"), arg("y_taps"), arg("y_first"), arg("y_weights"), arg("x_pixels"), arg("x_taps"),
+           arg("x_first"), arg("x_weights"), arg("out"), arg("threads"));
     define(module, "row_sum", row_sum, arg("dtype"), arg("j"), arg("i"), arg("matrix"), arg("matrix_sj"),
            arg("factors"), arg("out"), arg("threads"));
     define_signature(module);

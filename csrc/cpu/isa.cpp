@@ -35,6 +35,7 @@ Chosen choose() noexcept {
     isa::fill_map_sums(result.table);     \
     isa::fill_overlay(result.table);      \
     isa::fill_pack(result.table);         \
+    isa::fill_resample(result.table);     \
     isa::fill_row_sum(result.table);      \
     isa::fill_running_max(result.table);  \
     isa::fill_upsample(result.table);     \

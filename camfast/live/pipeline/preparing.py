@@ -11,7 +11,7 @@ from torch import Tensor
 
 from camfast.live.frames import DTYPES
 from camfast.live.pipeline.levels import HALF_LIFE, RunningRange
-from camfast.live.pipeline.resampling import Resampler
+from camfast.live.pipeline.resampling import Resampler, resampler
 from camfast.models import Preprocess
 
 Levels = Literal["auto"] | tuple[float, float] | None
@@ -105,9 +105,9 @@ class Preparation:
         device = torch.device("cpu") if device is None else device
         self._planes = torch.empty(form.planes, device=device)
         size = (preprocess.size if preprocess else None) or form.planes[1:]
-        self._small = self._resampler = None
+        self._resampler: Resampler | None = None
         if not form.volume:
-            self._resampler = Resampler(form.planes, size, preprocess.resample if preprocess else "bilinear", device)
+            self._resampler = resampler(form.shape, size, preprocess.resample if preprocess else "bilinear", device)
         self._values = torch.zeros(self._input_shape(size), device=device)
         self.input = self._values if dtype == torch.float32 else self._values.to(dtype)
         self._fixed = fixed_levels(levels, form.dtype)
@@ -135,8 +135,7 @@ class Preparation:
     def __call__(self, raw: Tensor) -> None:
         """Fill `input` from a frame of the form, on the network's device."""
         self._raw, self._is_gray = raw, False
-        self._planes.copy_(raw.permute(2, 0, 1) if self._in_colours else raw)
-        pixels = self._planes if self._resampler is None else self._resampler(self._planes)
+        pixels = self._planes.copy_(raw) if self._resampler is None else self._resampler(raw)
         if self._fixed is None:
             self._range.update(pixels)
         if self._preprocess is None:
@@ -153,6 +152,7 @@ class Preparation:
         self._is_gray = True
         if self._as_stored:
             return self._gray.copy_(self._raw)
+        self._planes.copy_(self._raw.permute(2, 0, 1) if self._in_colours else self._raw)
         shown = self._planes.sub_(self.black).mul_(self._gain()).add_(0.5)
         if self.form.dtype == "float32":
             shown.nan_to_num_(0.0)

@@ -104,6 +104,16 @@ struct PaintKernels {
     PaintRow gray[2], rgb[2];  ///< by whether the first shade is more than 0
 };
 
+/// A picture's lines made to one, and that one resampled.
+struct ResampleKernels {
+    /// out[x] = sum_k weights[k] lines[k][x]
+    void (*combine)(const void* const* lines, const float* weights, std::int64_t count, std::int64_t n,
+                    float* out);
+    /// out[i] = sum_k weights[i * taps + k] line[(first[i] + k) * step]
+    void (*gather)(const float* line, std::int64_t step, const std::int32_t* first, const float* weights,
+                   std::int64_t taps, std::int64_t n, float* out);
+};
+
 /// Loops for one element type T.
 struct TileKernels {
     LayoutKernels layout[2];  ///< by Adjacent
@@ -140,6 +150,7 @@ struct TileKernels {
 struct TileTable {
     TileKernels kernels[4];
     PaintKernels paint[6];
+    ResampleKernels resample[6];
 };
 
 #define CAMFAST_DECLARE_ISA(isa)                 \
@@ -148,6 +159,7 @@ struct TileTable {
     void fill_map_sums(TileTable&) noexcept;     \
     void fill_overlay(TileTable&) noexcept;      \
     void fill_pack(TileTable&) noexcept;         \
+    void fill_resample(TileTable&) noexcept;     \
     void fill_row_sum(TileTable&) noexcept;      \
     void fill_running_max(TileTable&) noexcept;  \
     void fill_upsample(TileTable&) noexcept;     \
