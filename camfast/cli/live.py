@@ -75,10 +75,12 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Show frames until the source ends, or somebody ends it."""
     from camfast.live import Session, open_sink, open_source
+    from camfast.ops.threads import without_team
 
     address = _address(options.serve)
     source = open_source(options.source)
-    looks, settings = _looks(options)
+    with without_team():  # this thread will only wait
+        looks, settings = _looks(options)
     about = {**network.origin(options.model, options.weights), "source": options.source, "classes": looks.labels}
     with _log(options):
         sinks = [open_sink(spec, about) for spec in options.sink]

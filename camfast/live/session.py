@@ -30,8 +30,11 @@ class Session:
     """Shows a source's frames with their maps, to some sinks, until it is stopped or the source ends.
 
     One thread reads the source, one makes the overlays and hands each to the sinks. A frame waits only until the one
-    before it is done, and a newer one takes its place: arrived = shown + dropped + failed, with at most one
-    that waits and one that is worked on besides. Frames of another shape get a pipeline of their own.
+    before it is done, and a newer one takes its place: arrived = shown + dropped + failed, with at most one that waits
+    and one that is worked on besides. Frames of another shape get a pipeline of their own.
+
+    On a CPU no other thread should compute by torch, not even before: each keeps a team of threads, and more of them
+    than there are processors slow each other down. `camfast.ops.threads.without_team` lets one compute without a team.
 
     Parameters
     ----------

@@ -8,6 +8,8 @@ So the kernels run on torch's own, where these are the ones of the libgomp in it
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -27,6 +29,22 @@ def share(kernels: ModuleType) -> bool:
         return False
     kernels.use_team(*(_address(getattr(found, name)) for name in ("GOMP_parallel", "omp_get_thread_num")))
     return True
+
+
+@contextmanager
+def without_team() -> Iterator[None]:
+    """Compute on the calling thread alone meanwhile, so that it gets no team of threads.
+
+    Each thread that computes gets a team of its own, and keeps it. With more threads in all teams than there are
+    processors OpenMP lets them sleep between loops, which start late then: networks that another thread runs take up to
+    twice as long, even while this one does nothing any more.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _torchs_openmp() -> ctypes.CDLL | None:

@@ -41,3 +41,13 @@ def test_the_bits_are_those_of_the_librarys_own_pool():
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
 def test_a_forked_child_does_not_wait_for_threads_that_it_has_not():
     subprocess.run([sys.executable, "-W", "ignore", "-c", SCRIPT], check=True, timeout=60)
+
+
+def test_without_a_team_this_thread_computes_alone() -> None:
+    before = torch.get_num_threads()
+    with threads.without_team():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+    with pytest.raises(ZeroDivisionError), threads.without_team():
+        _ = 1 / 0
+    assert torch.get_num_threads() == before
