@@ -16,6 +16,13 @@ import pytest
 import tifffile
 
 SIM = ("live", "--source", "sim:32x32x32@50", "--model", "subtomogram_demo")
+# with Ctrl-C as at a terminal, also where whoever runs the tests ignores it
+COMMAND = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from camfast.cli import main
+sys.exit(main())
+"""
 OF_PICTURES = """from torch import nn
 
 from camfast.models import Loaded, Preprocess
@@ -124,7 +131,7 @@ def test_an_interrupt_ends_within_two_seconds_with_a_summary(number):
 
 
 def test_an_interrupt_has_its_json():
-    command = [sys.executable, "-m", "camfast", *SIM, "--serve", "none", "--json"]
+    command = [sys.executable, "-c", COMMAND, *SIM, "--serve", "none", "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as ran:
         assert ran.stderr is not None
@@ -142,7 +149,7 @@ def test_an_interrupt_has_its_json():
 
 def _interrupted(number):
     """How long the command takes to end when it is interrupted, in seconds."""
-    command = [sys.executable, "-m", "camfast", *SIM, "--serve", "127.0.0.1:0"]
+    command = [sys.executable, "-c", COMMAND, *SIM, "--serve", "127.0.0.1:0"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as ran:
         assert ran.stderr is not None

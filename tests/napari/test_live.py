@@ -194,6 +194,7 @@ def test_a_sink_that_is_closed_closes_its_window(sink):
 
 
 def test_control_c_ends_it(sink):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
     viewers = []
 
     def look(viewer):
@@ -202,6 +203,9 @@ def test_control_c_ends_it(sink):
             os.kill(os.getpid(), signal.SIGINT)
         return False
 
-    with pytest.raises(KeyboardInterrupt):
-        watched(sink, look, [make(1)])
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            watched(sink, look, [make(1)])
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not viewers[-1].layers  # as closing leaves it
