@@ -20,7 +20,6 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -224,12 +223,6 @@ class _Half(torch.nn.Module):
         return x.bfloat16()
 
 
-def in_a_thread(measure: Callable[[], _Measured]) -> _Measured:
-    """Measure in a thread that ends, and takes its team of threads with it: two teams slow each other down."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(measure).result()
-
-
 def _held(condition: bool) -> str:
     return "reached" if condition else "missed"
 
@@ -249,14 +242,15 @@ def main() -> None:
         on_gpu(50 if options.quick else 500, options.results)
         return
     command = "python -m bench.bench_live" + (" --quick" if options.quick else "")
+    # the pipeline's is the last, as a thread that has computed keeps a team of threads, which slows a session's
     parts: list[tuple[str, tuple[str, ...], Callable[[], _Measured]]] = [
-        ("live", COLUMNS, lambda: pipeline(40 if options.quick else 400)),
         ("live-session", COLUMNS_SESSION, lambda: session(4.0 if options.quick else 60.0)),
         ("live-clients", COLUMNS_CLIENTS, lambda: clients(1, 2.0) if options.quick else clients(5, 6.0)),
+        ("live", COLUMNS, lambda: pipeline(40 if options.quick else 400)),
     ]
     for name, columns, measure in parts:
         circumstances = Circumstances.now()
-        rows, summary = in_a_thread(measure)
+        rows, summary = measure()
         report = Report(name, command, circumstances, columns, tuple(rows), summary=summary)
         print(report.markdown(), flush=True)
         if options.write:
