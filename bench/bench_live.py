@@ -9,8 +9,8 @@ SqueezeNet at 227 × 227 explains frames of 1024 × 1024 uint16. Three tables:
   latencies from the arrival of a frame to its encoded overlay, the oldest frame that was begun with, counts, memory.
 - **clients**: the same latency for one healthy client, without and with twenty that never read, in turns.
 
-Expected, by what is moved (docs/decisions/live.md): a frame read once and its overlay written once are 2 + 4 + 3 MB at
-some GB/s, about 1 ms; resampling 0.6 ms; the head's gradient 1 ms: 3 to 4 ms of the targets' 6.
+Expected, by what is moved (docs/decisions/live.md): a frame read twice and its overlay written once are 2 + 2 + 3 MB at
+some GB/s, about 1 ms; the head's gradient 1 ms; scales and numbers, another: 3 to 4 ms of the target's 6.
 
 On a GPU, ``--device cuda`` measures 2048 × 2048 uint16 with a network of ResNet-18's shape at 512 × 512 in bfloat16.
 """

@@ -86,7 +86,7 @@ class Session:
         self._reader = Reader(open_source(source), self._slot)
         self._shown = self._failed = 0
         self._fatal: Exception | None = None
-        self._working = replace(self._settings, target="predicted")  # later the last that were shown
+        self._working = self._settings  # the last that were shown
         self._latencies, self._rate = Percentiles(), Rate()
         self._lock = threading.Lock()
         self._stopping, self._ended, self._done = (threading.Event() for _ in range(3))
@@ -275,6 +275,9 @@ class Session:
         """Say what was wrong, and go back to settings that worked for such frames, where others were tried."""
         reason = describe(error)
         tried, worked = ((s.layer, s.method, s.target) for s in (settings, self._working))
+        classes = len(self.choices.classes)  # 0 where no frame has told yet
+        if isinstance(worked[2], int) and 0 < classes <= worked[2]:
+            worked = (*worked[:2], "predicted")  # the class that was asked for at first isn't there
         if tried != worked:
             reason = f"class {tried[2]} by {tried[1]} at {tried[0]} can't be shown: {reason}"
             self._go_back(tried, worked)

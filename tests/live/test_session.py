@@ -348,6 +348,20 @@ def test_plain_things_are_taken() -> None:
         Session([], pictures())  # type: ignore[arg-type]
 
 
+def test_a_first_frame_that_fails_does_not_cost_the_class() -> None:
+    sink = Kept()
+    sessions: list[Session] = []
+    steps = paced(
+        2,
+        lambda: len(sink.numbers) + sessions[0].status()["failed"],
+        lambda number: _frame(number, (24, 20) if number else (2, 2)),
+    )
+    sessions.append(Session(Feed(steps), Looks(camfast.Explainer(pictures(1), "3")), [sink], Settings("3", target=2)))
+    with sessions[0] as session:
+        assert session.wait(20)
+    assert [shown.target for shown in sink.shown] == [2]
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     session = Session(Feed([]), LOOKS)
     changed = session.change({"target": np.int64(3), "alpha": np.float32(0.25)})

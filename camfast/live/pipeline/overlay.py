@@ -133,7 +133,7 @@ class Overlay:
 
     @property
     def example(self) -> Tensor:
-        """The network's input as the last frame left it, (1, C, h, w) or (1, 1, D, H, W) float32."""
+        """The network's input as the last frame left it, (1, C, h, w) or (1, 1, D, H, W)."""
         return self._prepare.input
 
     @property

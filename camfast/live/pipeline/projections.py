@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 
@@ -18,17 +17,12 @@ def canvas_size(shape: tuple[int, ...]) -> tuple[int, int]:
     return height + depth, width + depth
 
 
-def projections(volume: Tensor, *, out: tuple[Tensor, Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def projections(volume: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Project a volume (D, H, W) by its maxima along z, x and y: (H, W), (H, D) and (D, W).
 
     NaN anywhere along a ray is NaN.
     """
-    if out is None:
-        return volume.amax(0), volume.amax(2).T.contiguous(), volume.amax(1)
-    torch.amax(volume, 0, out=out[0])
-    out[1].copy_(volume.amax(2).T)
-    torch.amax(volume, 1, out=out[2])
-    return out
+    return volume.amax(0), volume.amax(2).T.contiguous(), volume.amax(1)
 
 
 def places(canvas: Tensor, shape: tuple[int, ...]) -> Iterator[Tensor]:

@@ -1,9 +1,9 @@
 """Overlays for a function of the caller."""
 
 import logging
-import time
 from collections.abc import Callable
 
+from camfast.live.clock import Seldom
 from camfast.live.shown import Shown
 
 log = logging.getLogger("camfast.live")
@@ -41,7 +41,7 @@ class CallbackSink:
         self.failed = 0
         self.failure = ""
         self._function, self._fatal = function, fatal
-        self._said = 0.0
+        self._seldom = Seldom()
 
     def put(self, shown: Shown) -> None:
         """Call the function."""
@@ -52,9 +52,7 @@ class CallbackSink:
             self.failure = f"{self.name}: {type(error).__name__}: {error}"
             if self._fatal:
                 raise
-            now = time.monotonic()
-            if now - self._said >= 1:
-                self._said = now
+            if self._seldom.is_time():
                 log.exception("%s failed, %d times so far", self.name, self.failed)
         else:
             self.failure = ""

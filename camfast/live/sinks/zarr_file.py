@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camfast.errors import InputError
+from camfast.live.clock import Seldom
 from camfast.live.shown import Shown
 from camfast.live.sinks.recording import Form, Recording
 from camfast.live.spec import Spec
@@ -82,7 +83,7 @@ class ZarrSink:
         self._free = deque(_Slot() for _ in range(SLOTS))
         self._waiting: queue.SimpleQueue[_Slot | None] = queue.SimpleQueue()
         self._closed = False
-        self._unsaid, self._said = 0, 0.0
+        self._unsaid, self._seldom = 0, Seldom()
         self._thread = threading.Thread(target=self._write, name="camfast-recording", daemon=True)
         self._thread.start()
 
@@ -144,10 +145,9 @@ class ZarrSink:
         if self.failure or self._closed:
             return
         self._unsaid += 1
-        now = time.monotonic()
-        if now - self._said >= 1:
+        if self._seldom.is_time():
             log.warning("%s: the disk is too slow, %d frames aren't recorded", self.name, self._unsaid)
-            self._unsaid, self._said = 0, now
+            self._unsaid = 0
 
     def _write(self) -> None:
         try:
