@@ -1,4 +1,4 @@
-"""What goes over the websocket, as docs/live-protocol.md says: written for pages, read from them."""
+"""What goes over the websocket, as docs/live/protocol.md says: written for pages, read from them."""
 
 import json
 import math

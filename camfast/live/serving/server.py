@@ -43,7 +43,7 @@ class PageServer:
 
     References
     ----------
-    docs/live-protocol.md: what goes over the websocket.
+    docs/live/protocol.md: what goes over the websocket.
     """
 
     again = True  # a page shows what has changed

@@ -12,7 +12,7 @@ from camfast.live.spec import Spec
 
 SINKS: dict[str, str] = {
     "zarr": "zarr:run.zarr (?every=N, ?overlay=1, ?overwrite=1): a recording of frames, maps and scores, see "
-    "docs/live-recordings.md",
+    "docs/live/recordings.md",
     "napari": "napari (napari:?fps=20): a window of napari with frame, map and overlay",
 }
 _KINDS: dict[str, tuple[Callable[[Spec, Mapping[str, Any]], Sink], tuple[str, ...]]] = {

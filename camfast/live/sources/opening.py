@@ -20,7 +20,7 @@ SOURCES: dict[str, str] = {
     "sim": "sim:1024x1024@30 (HxW@FPS or DxHxW@FPS; ?seed=): a moving scene with noise",
     "watch": "watch:run1/*.tif (?volume=1): the newest TIFF, PNG, JPEG, MRC or EM file of a folder that fills",
     "video": "video:run1.mp4 (?fps=, ?loop=1): a film, at its own rate",
-    "zmq": "zmq:tcp://microscope:5555 (?bind=1, ?topic=): arrays sent over ZeroMQ, see docs/live-sources.md",
+    "zmq": "zmq:tcp://microscope:5555 (?bind=1, ?topic=): arrays sent over ZeroMQ, see docs/live/sources.md",
     "pymmcore": "pymmcore:scope.cfg or pymmcore:demo (?exposure=ms): a camera of Micro-Manager",
 }
 _KINDS: dict[str, Callable[[Spec], Source]] = {

@@ -220,10 +220,10 @@ def test_a_frame_taken_apart_has_nothing_left(server: PageServer, scene: Scene) 
 
 
 def test_the_example_of_the_protocol_runs(server: PageServer, scene: Scene) -> None:
-    text = (Path(__file__).resolve().parents[3] / "docs" / "live-protocol.md").read_text()
+    text = (Path(__file__).resolve().parents[3] / "docs" / "live" / "protocol.md").read_text()
     [example] = re.findall("```python\n(.*?)```", text, re.DOTALL)
     printed: list[tuple[int, str]] = []
-    code = compile(example.replace("127.0.0.1:8765", server.name[7:-1]), "docs/live-protocol.md", "exec")
+    code = compile(example.replace("127.0.0.1:8765", server.name[7:-1]), "docs/live/protocol.md", "exec")
     program = threading.Thread(target=exec, args=(code, {"print": lambda *words: printed.append(words)}))
     program.start()
     with Pump(scene, server):

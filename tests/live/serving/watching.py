@@ -1,4 +1,4 @@
-"""A page for tests: a websocket that reads what the server writes, by the words of docs/live-protocol.md."""
+"""A page for tests: a websocket that reads what the server writes, by the words of docs/live/protocol.md."""
 
 import io
 import json

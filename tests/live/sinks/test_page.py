@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "live-recordings.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "live" / "recordings.md"
 
 
 def test_the_python_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def test_the_documented_bytes_are_enough(sender: Sender, source: ZeroMQSource) -
 
 
 def test_the_example_of_the_page_sends(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "live-sources.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "live" / "sources.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     address = f"ipc://{tmp_path}/frames"
     assert "tcp://127.0.0.1:5555" in example

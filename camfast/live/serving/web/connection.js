@@ -1,5 +1,5 @@
 // The websocket: takes messages apart, acknowledges frames, and comes back after it was lost.
-// What goes over it: docs/live-protocol.md.
+// What goes over it: docs/live/protocol.md.
 
 const SILENCE = 5000; // ms without any message, of which one comes each second: the line is dead
 const LONGEST_WAIT = 5000;
