@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 done; 2 bad usage or input, said in one line on standard error; 1 a failure of the program; 130 interrupted.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     with warnings.catch_warnings(), _terminated_like_interrupted():
         warnings.showwarning = _show_warning
         try:
@@ -79,18 +79,19 @@ class _Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"camfast: error: {message} ({self.prog} --help lists the options)\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of the command line, with all commands."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--quiet", action="store_true", help="print errors and warnings only")
     common.add_argument("--json", action="store_true", help="print the result as one JSON object, and no progress")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser = _Parser(
+    top = _Parser(
         prog="camfast",
         description="Class activation maps of networks for images, volumes and whole tomograms.",
         epilog="Exit codes: 0 done, 2 bad usage or input, 1 a failure of the program, 130 interrupted.",
     )
-    parser.add_argument("--version", action="version", version=f"camfast {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    top.add_argument("--version", action="version", version=f"camfast {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (demo, explain, scan, slurm, view, live, info):
         command.add(commands, common)
-    return parser
+    return top
