@@ -9,7 +9,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import camfast
-from camfast.scan import write_mrc
+from camfast import simulate
+from camfast.scan import Volume, write_volumes
 
 NETWORK = '''"""A network of one's own, as `--model my_network.py:build` wants it."""
 
@@ -25,7 +26,8 @@ def make(folder: Path) -> None:
     """Write the files into `folder`."""
     random = np.random.default_rng(0)
     torch.manual_seed(0)
-    write_mrc(folder / "tomo.mrc", random.normal(size=(48, 56, 64)).astype(np.float32), voxel_angstrom=10.0)
+    tomogram = simulate.tomogram((48, 56, 64), {"barrel": 3, "shell": 2}, seed=0, snr=2.0)
+    write_volumes(folder / "tomo.mrc", [tomogram.data], Volume(tomogram.data, (10.0, 10.0, 10.0)))
     (folder / "my_network.py").write_text(NETWORK)
     save_file(camfast.models.cnn2(classes=23).state_dict(), folder / "net.safetensors")
     save_file(camfast.models.squeezenet1_0().state_dict(), folder / "squeezenet1_0.safetensors")
