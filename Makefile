@@ -15,7 +15,7 @@ STUDIES := sum_to_score confidence receptive_field segmentation attentive gradie
 OWN := build/studies/subtomograms_snr0.5.safetensors
 PYTHON_FILES := camfast kernels tests bench examples studies setup.py
 
-.PHONY: help tools build demo test lint format types cpp-test arm-test napari live parity bench bench-quick studies studies-quick gpu-check release-check clean
+.PHONY: help tools build demo test lint format types cpp-test arm-test napari live docs docs-serve parity bench bench-quick studies studies-quick gpu-check release-check clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -43,7 +43,7 @@ demo: build      ## simulate a tomogram, scan it, and write demo/index.html
 	$(BIN)/camfast demo --out demo/
 
 test: build      ## every test that needs minutes at most
-	$(BIN)/python -m pytest -m "not slow and not parity and not napari and not browser and not micromanager" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow and not parity and not napari and not browser and not micromanager and not site" $(PYTEST_ARGS)
 
 lint: build      ## ruff and clang-format, nothing changed
 	$(BIN)/ruff check $(PYTHON_FILES)
@@ -77,6 +77,14 @@ napari: build    ## the napari plugin in napari itself, which it installs, on a 
 live: build      ## the live page in Chromium and Micro-Manager's demo camera (needs apt-get install chromium; see requirements-live.txt)
 	$(BIN)/python -m pip install -q --no-deps -r requirements-live.txt
 	$(BIN)/python -m pytest -m "browser or micromanager" tests/live
+
+docs: build      ## the documentation, into build/site, and its links (needs apt-get install doxygen)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	$(BIN)/python -m pytest -q -m site tests/docs/test_site.py
+	@echo "build/site/index.html"
+
+docs-serve: build  ## the documentation at http://127.0.0.1:8000, made anew when a file changes
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
 
 parity: build    ## agreement with pytorch-grad-cam and captum, which it installs
 	$(BIN)/python -m pip install -q --no-deps -r requirements-parity.txt
@@ -122,7 +130,7 @@ studies: build   ## every table and picture of studies/README.md, after hours of
 gpu-check:       ## what needs a GPU: build, tests, sanitizer, measurements; no network, no .venv
 	PYTHON=$(PYTHON) bench/gpu_check.sh
 
-release-check: test lint types cpp-test parity napari live bench  ## everything, the long tests too
+release-check: test lint types cpp-test parity napari live docs bench  ## everything, the long tests too
 	$(BIN)/python -m pytest -m slow
 
 clean:           ## forget .venv and everything that was built
