@@ -2,8 +2,8 @@
 
 ``python`` blocks of a page share their names; ``sh`` blocks run in a shell that stops at the first error. A block that
 can't run here is preceded by ``<!--- skip: next "the reason" -->``; what the reader need not see, by
-``<!--- invisible-code-block: python``. Blocks of ``text`` and of data formats are not code. C++ and CMake are shown from
-files that `make cpp-package` builds, by ``--8<--`` alone.
+``<!--- invisible-code-block: python``. Blocks of ``text`` and of data formats are not code. C++ and CMake are shown
+from files that `make cpp-package` builds, by ``--8<--`` alone.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The built site: links and anchors resolve, and a page loads nothing from another server. `make docs` builds it first."""
+"""The site that `make docs` builds: links and anchors resolve, and a page loads nothing from another server."""
 
 from collections.abc import Iterator
 from functools import cache
