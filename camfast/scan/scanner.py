@@ -41,9 +41,11 @@ def scan(
     labels: Sequence[str] | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> ScanResult:
-    r"""Explain a whole volume through overlapping windows.
+    """Explain a whole volume through overlapping windows.
 
-    .. math:: U = \mathrm{upsample}\Bigl(\sum_i b\,L_i \Big/ \sum_i b\Bigr)
+    ::
+
+        U = upsample(Σ_i b·L_i / Σ_i b)
 
     with L_i the map of window i on the layer's grid, shifted to where the window lies, and b the blend's weights on
     that grid. Maps add up on one coarse grid of the whole volume, which is upsampled once.
