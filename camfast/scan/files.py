@@ -104,7 +104,7 @@ def output_format(path: Path, *, channels: bool = False) -> str:
 
 
 def write_volumes(
-    path: Path,
+    path: str | Path,
     volumes: Iterable[Any],
     like: Volume,
     *,
@@ -124,10 +124,11 @@ def write_volumes(
     >>> import tempfile
     >>> volume = read_volume(torch.ones(4, 5, 6))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_volumes(Path(folder) / "half.mrc", [volume.data * 0.5], volume)
-    ...     read_volume(Path(folder) / "half.mrc").shape
+    ...     write_volumes(f"{folder}/half.mrc", [volume.data * 0.5], volume)
+    ...     read_volume(f"{folder}/half.mrc").shape
     (4, 5, 6)
     """
+    path = Path(path)
     if output_format(path, channels=channels is not None) == "zarr":
         write_ome_zarr(path, volumes, like, channels=channels, attributes=attributes, dtype=dtype)
     else:
