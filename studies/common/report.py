@@ -103,9 +103,9 @@ class Study:
         return "\n\n".join(parts)
 
 
-def lighten(path: Path) -> None:
-    """Bring a large picture to 256 colours, dithered; what its text fields say stays."""
-    if path.stat().st_size < LARGE:
+def lighten(path: Path, large: int = LARGE) -> None:
+    """Bring a picture of more bytes to 256 colours, dithered; what its text fields say stays."""
+    if path.stat().st_size < large:
         return
     with Image.open(path) as picture:
         texts = PngInfo()
