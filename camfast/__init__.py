@@ -1,7 +1,7 @@
 """camfast: class activation maps at the speed of a prediction.
 
-The names below are the public ones. ``live``, ``metrics``, ``models``, ``simulate`` and ``plot`` are loaded when
-they are first used; importing camfast compiles nothing and needs no GPU.
+The names below are the public ones. Importing camfast compiles nothing, needs no GPU, and loads what explaining a
+batch takes; everything else is loaded when it is first used.
 """
 
 import importlib
@@ -10,18 +10,8 @@ from typing import TYPE_CHECKING, Any
 import camfast._interrupt  # noqa: F401  (first, as what follows takes a second or two)
 from camfast import ops
 from camfast._version import __version__
-from camfast.backprop import (
-    AttentiveResponse,
-    attentive_response,
-    deconvnet,
-    guided_backprop,
-    guided_gradcam,
-    project,
-    saliency,
-)
 from camfast.cam import cam
 from camfast.capture import Captured, capture
-from camfast.centres import receptive_field_centres
 from camfast.engine import Explainer
 from camfast.errors import (
     ActivationRuleWarning,
@@ -40,18 +30,24 @@ from camfast.frozen import Frozen
 from camfast.head_map import head_map
 from camfast.methods import methods
 from camfast.ops import backends
-from camfast.perturbation import occlusion, rise
 from camfast.provenance import provenance
 from camfast.receptive_field import ReceptiveField, effective_receptive_field
 from camfast.regions import Region, component, predicted
-from camfast.saving import load_maps, read_provenance, save_maps
 from camfast.scan import scan
 from camfast.split import split
-from camfast.sweep import LayerSweep, layer_sweep
 from camfast.targets import Unit
 
 if TYPE_CHECKING:
     from camfast import live, metrics, models, plot, simulate
+    from camfast.backprop.attentive import AttentiveResponse, attentive_response
+    from camfast.backprop.guided_gradcam import guided_gradcam
+    from camfast.backprop.saliency import deconvnet, guided_backprop, saliency
+    from camfast.backprop.units import project
+    from camfast.centres import receptive_field_centres
+    from camfast.perturbation.occlusion import occlusion
+    from camfast.perturbation.rise import rise
+    from camfast.saving import load_maps, read_provenance, save_maps
+    from camfast.sweep import LayerSweep, layer_sweep
 
 __all__ = [
     "ActivationRuleWarning",
@@ -107,9 +103,35 @@ __all__ = [
 ]
 
 _SUBPACKAGES = ("live", "metrics", "models", "plot", "simulate")
+# By name, the module that has it. A name that is also a module of camfast can't wait: the import of that module would
+# put the module in the name's place.
+_LATER = {
+    "AttentiveResponse": "camfast.backprop",
+    "LayerSweep": "camfast.sweep",
+    "attentive_response": "camfast.backprop",
+    "deconvnet": "camfast.backprop",
+    "guided_backprop": "camfast.backprop",
+    "guided_gradcam": "camfast.backprop",
+    "layer_sweep": "camfast.sweep",
+    "load_maps": "camfast.saving",
+    "occlusion": "camfast.perturbation",
+    "project": "camfast.backprop",
+    "read_provenance": "camfast.saving",
+    "receptive_field_centres": "camfast.centres",
+    "rise": "camfast.perturbation",
+    "saliency": "camfast.backprop",
+    "save_maps": "camfast.saving",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBPACKAGES:
         return importlib.import_module(f"camfast.{name}")
+    if name in _LATER:
+        found = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
+        return found
     raise AttributeError(f"module 'camfast' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | set(__all__))

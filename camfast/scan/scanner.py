@@ -4,15 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from camfast.scan.preparing import Also, Asked, PickBy, Trunk
-from camfast.scan.result import ScanResult
-from camfast.scan.to_file import to_file
-from camfast.scan.to_memory import to_memory
-from camfast.scan.windows.density import Normalize
-from camfast.scan.windows.plan import Blend
-
 if TYPE_CHECKING:
     from camfast.engine import Explainer
+    from camfast.scan.preparing import Also, PickBy, Trunk
+    from camfast.scan.result import ScanResult
+    from camfast.scan.windows.density import Normalize
+    from camfast.scan.windows.plan import Blend
 
 
 def scan(
@@ -22,9 +19,9 @@ def scan(
     window: int | tuple[int, int, int],
     stride: int | tuple[int, int, int],
     target: Any,
-    trunk: Trunk = "exact",
-    blend: Blend = "center",
-    normalize: Normalize = "volume",
+    trunk: "Trunk" = "exact",
+    blend: "Blend" = "center",
+    normalize: "Normalize" = "volume",
     invert: bool = False,
     mask: Any = None,
     out: str | Path | None = None,
@@ -34,13 +31,13 @@ def scan(
     client: Any = None,
     progress: bool = True,
     overwrite: bool = False,
-    also: Sequence[Also] = (),
+    also: "Sequence[Also]" = (),
     pick_distance: float | None = None,
-    pick_by: PickBy = "window",
+    pick_by: "PickBy" = "window",
     dtype: Literal["float32", "float16"] = "float32",
     labels: Sequence[str] | None = None,
     about: Mapping[str, Any] | None = None,
-) -> ScanResult:
+) -> "ScanResult":
     """Explain a whole volume through overlapping windows.
 
     ::
@@ -129,6 +126,11 @@ def scan(
     >>> camfast.scan(torch.randn(24, 24, 24), explainer, target=1, **options).cam.shape
     torch.Size([24, 24, 24])
     """
+    # Half of camfast's modules: most programs that import it scan nothing.
+    from camfast.scan.preparing import Asked
+    from camfast.scan.to_file import to_file
+    from camfast.scan.to_memory import to_memory
+
     asked = Asked(
         volume, explainer, window=window, stride=stride, target=target, trunk=trunk, blend=blend, normalize=normalize,
         invert=invert, mask=mask, batch=batch, max_memory=max_memory, also=tuple(also), pick_distance=pick_distance,
