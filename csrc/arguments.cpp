@@ -36,6 +36,21 @@ Status check_input(const char* name, const View& view, int rank) noexcept {
     return is_float(view.dtype) ? check_view(name, view, rank) : invalid(name, kFloats);
 }
 
+Status check_contiguous(const char* name, const View& view, int first) noexcept {
+    std::int64_t expected = 1;
+    bool contiguous = true;
+    for (int axis = view.rank - 1; axis >= 0; --axis) {
+        if (view.sizes[axis] == 0) return {};
+        if (axis >= first && view.sizes[axis] > 1) contiguous &= view.strides[axis] == expected;
+        expected *= view.sizes[axis];
+    }
+    if (contiguous) return {};
+    return invalid(name, first == 0
+                             ? "has strides that leave gaps or another order: make it contiguous"
+                             : "has strides that leave gaps or another order behind the first axis: make it "
+                               "contiguous there");
+}
+
 Status check_output(const char* name, const MutableView& view, DType dtype,
                     const std::int64_t (&sizes)[3]) noexcept {
     if (const Status status = check_view(name, view, 3); !status.ok()) return status;
@@ -48,15 +63,15 @@ Status check_output(const char* name, const MutableView& view, DType dtype,
 }
 
 Status check_pair(const View& activations, const View* gradients, std::int64_t targets) noexcept {
-    if (const Status status = check_input("a", activations, 3); !status.ok()) return status;
+    if (const Status status = check_input("activations", activations, 3); !status.ok()) return status;
     if (!gradients) return {};
     const View& a = activations;
     const View& g = *gradients;
-    if (const Status status = check_input("g", g, 4); !status.ok()) return status;
-    if (g.dtype != a.dtype) return invalid("g", "has another dtype than a");
+    if (const Status status = check_input("gradients", g, 4); !status.ok()) return status;
+    if (g.dtype != a.dtype) return invalid("gradients", "has another dtype than the activations");
     if (g.sizes[0] != targets || g.sizes[1] != a.sizes[0] || g.sizes[2] != a.sizes[1] ||
         g.sizes[3] != a.sizes[2])
-        return invalid("g", "has sizes that do not fit a");
+        return invalid("gradients", "has sizes that do not fit the activations");
     return {};
 }
 

@@ -1,7 +1,6 @@
 /// Checks of arguments that the functions of every processor share.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include "camfast/status.h"
@@ -23,19 +22,15 @@ Status check_shape(const char* name, const View& view, int rank) noexcept;
 /// The same for an input, whose dtype is a float.
 Status check_input(const char* name, const View& view, int rank) noexcept;
 
+/// Whether the axes from `first` on lie in memory row by row without gaps, as a function takes them that does
+/// not read their strides.
+Status check_contiguous(const char* name, const View& view, int first = 0) noexcept;
+
 /// `name`: (first, second, last) of dtype accumulator(`dtype`), stride 1 over the last.
 Status check_output(const char* name, const MutableView& view, DType dtype,
                     const std::int64_t (&sizes)[3]) noexcept;
 
 /// A (N, C, P), and G (T, N, C, P) of the same dtype where it is not null.
 Status check_pair(const View& activations, const View* gradients, std::int64_t targets) noexcept;
-
-/// An output as something to be checked.
-inline View as_input(const MutableView& view) noexcept {
-    View input{view.data, view.dtype, view.rank, {}, {}};
-    std::copy_n(view.sizes, kMaxRank, input.sizes);
-    std::copy_n(view.strides, kMaxRank, input.strides);
-    return input;
-}
 
 }  // namespace camfast

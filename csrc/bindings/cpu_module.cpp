@@ -19,10 +19,10 @@
 #include "camfast/resample.h"
 #include "camfast/row_sum.h"
 #include "camfast/running_max.h"
+#include "camfast/runtime.h"
 #include "camfast/weighted_sum.h"
 #include "camfast/window_sum.h"
 #include "cpu/isa.h"
-#include "cpu/parallel.h"
 
 namespace py = pybind11;
 
@@ -236,11 +236,11 @@ py::list supported_isas() {
 }
 
 void use_team(Address parallel, Address number) {
-    camfast::cpu::Team team{};
+    camfast::Team team{};
     const void* const addresses[] = {pointer(parallel), pointer(number)};
     static_assert(sizeof team == sizeof addresses);
     std::memcpy(&team, addresses, sizeof team);  // addresses of functions: no cast converts them
-    camfast::cpu::use_team(team);
+    camfast::use_team(team);
 }
 
 }  // namespace

@@ -46,9 +46,12 @@ void overlay(int image_dtype, Int n, Int h, Int w, Int channels, Address image, 
              Int d1, Int o1, Int taps1, Address table, double low, Address low_at, double high,
              Address high_at, double alpha, double black, double white, double threshold, Address out,
              Int out_sn, int device, Address stream) {
-    const View pixels{
-        pointer(image), static_cast<DType>(image_dtype), channels == 1 ? 3 : 4, {n, h, w, channels}, {}};
-    const View cells{pointer(heat), static_cast<DType>(heat_dtype), 3, {n, d0, d1}, {}};
+    const View pixels{pointer(image),
+                      static_cast<DType>(image_dtype),
+                      channels == 1 ? 3 : 4,
+                      {n, h, w, channels},
+                      {h * w * channels, w * channels, channels, 1}};
+    const View cells{pointer(heat), static_cast<DType>(heat_dtype), 3, {n, d0, d1}, {d0 * d1, d1, 1}};
     const BandView bands[2] = {band(first0, weights0, d0, o0, taps0), band(first1, weights1, d1, o1, taps1)};
     const Shading shading{static_cast<const std::uint8_t*>(pointer(table)),
                           level(low, low_at),

@@ -244,7 +244,7 @@ Status channel_weights(WeightMethod method, const View& activations, const View&
         !status.ok())
         return status;
     const std::int64_t sizes[3] = {problem.n, problem.t, problem.c};
-    if (const Status status = check_output("out", weights, activations.dtype, sizes); !status.ok())
+    if (const Status status = check_output("weights", weights, activations.dtype, sizes); !status.ok())
         return status;
     if (ill_conditioned) std::memset(ill_conditioned, 0, static_cast<std::size_t>(problem.n * problem.t));
     const Buffer scratch(weights_scratch_bytes(problem, problem.n, problem.c));

@@ -89,9 +89,10 @@ Status fused_cam(CamMethod method, bool relu, const View& activations, const Vie
         return invalid("method", "unknown; it is 0 ... 6");
     const bool two_pass = method <= CamMethod::respond;
     if (!two_pass && weights.data) return invalid("weights", "is given, but this method has none");
-    if (!two_pass && ill_conditioned) return invalid("ill", "is given, but this method has no weights");
+    if (!two_pass && ill_conditioned)
+        return invalid("ill_conditioned", "is given, but this method has no weights");
     if (upsampling.mode < UpsampleMode::none || upsampling.mode > UpsampleMode::gaussian)
-        return invalid("upsample", "unknown; it is none (0), linear (1) or gaussian (2)");
+        return invalid("upsampling", "unknown; it is none (0), linear (1) or gaussian (2)");
     Problem problem;
     if (const Status status = make_problem(activations, &gradients, gradients.sizes[0], problem);
         !status.ok())
@@ -109,7 +110,7 @@ Status fused_cam(CamMethod method, bool relu, const View& activations, const Vie
     Axes axes;
     if (upsamples) {
         if (const Status status = make_axes(upsampling, axes); !status.ok()) return status;
-        if (axes.in() != p) return invalid("d", "holds sizes whose product is not p");
+        if (axes.in() != p) return invalid("grid_sizes", "holds sizes whose product is not p");
         const std::int64_t map_sizes[3] = {n, t, axes.out()};
         if (const Status status = check_output("maps", maps, activations.dtype, map_sizes); !status.ok())
             return status;

@@ -149,6 +149,9 @@ Status check(const View& image, const View& heat, const Shading& shading, const 
             return invalid("heat", "needs 1 ... 2^31 - 1 cells along each axis");
         if (out.sizes[i] != image.sizes[i]) return invalid("out", "has other sizes than image");
     }
+    if (const Status status = check_contiguous("image", image); !status.ok()) return status;
+    if (const Status status = check_contiguous("heat", heat); !status.ok()) return status;
+    if (const Status status = check_contiguous("out", out, 1); !status.ok()) return status;
     if (out.sizes[3] != 3) return invalid("out", "has a last axis that isn't red, green, blue");
     if (heat.sizes[0] != image.sizes[0]) return invalid("heat", "has another number of samples than image");
     if (!shading.table) return invalid("table", "is a null pointer");
@@ -179,7 +182,7 @@ Status overlay(const View& image, const View& heat, const Shading& shading, cons
                int threads) noexcept {
     using namespace cpu;
     if (const Status status = chosen().status; !status.ok()) return status;
-    if (const Status status = check(image, heat, shading, as_input(out)); !status.ok()) return status;
+    if (const Status status = check(image, heat, shading, out); !status.ok()) return status;
     try {
         const auto y = axis_of(heat.sizes[1], image.sizes[1], shading.sigma[0]);
         const auto x = axis_of(heat.sizes[2], image.sizes[2], shading.sigma[1]);

@@ -192,12 +192,6 @@ void run_on_team(decltype(Team::parallel) parallel, std::int64_t items, int thre
 
 }  // namespace
 
-void use_team(Team team) noexcept {
-    forget_at_fork();
-    if (team.number) team_number.store(team.number);  // kept for a loop that still runs on the team before
-    team_parallel.store(team.number ? team.parallel : nullptr);
-}
-
 void run_tasks(std::int64_t items, int threads, void (*task)(void*, std::int64_t), void* context) noexcept {
     if (items > 1 && threads > 1) {
         if (const auto parallel = team_parallel.load()) {
@@ -216,3 +210,14 @@ void run_tasks(std::int64_t items, int threads, void (*task)(void*, std::int64_t
 }
 
 }  // namespace camfast::cpu
+
+namespace camfast {
+
+void use_team(Team team) noexcept {
+    cpu::forget_at_fork();
+    if (team.number)
+        cpu::team_number.store(team.number);  // kept for a loop that still runs on the team before
+    cpu::team_parallel.store(team.number ? team.parallel : nullptr);
+}
+
+}  // namespace camfast

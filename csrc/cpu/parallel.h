@@ -1,8 +1,10 @@
-/// Loops over the library's own threads.
+/// Loops over the library's own threads, or the team's of camfast::use_team.
 #pragma once
 
 #include <cstdint>
 #include <type_traits>
+
+#include "camfast/runtime.h"
 
 namespace camfast::cpu {
 
@@ -13,17 +15,6 @@ namespace camfast::cpu {
 /// The threads are kept for the life of the process; a forked child starts its own.
 void run_tasks(std::int64_t items, int threads, void (*task)(void* context, std::int64_t item),
                void* context) noexcept;
-
-/// Another runtime's threads, in the form of libgomp: `parallel` calls body(data) on each of `threads`
-/// threads with the caller among them, and `number` says which one calls it, from 0 on.
-struct Team {
-    void (*parallel)(void (*body)(void* data), void* data, unsigned threads, unsigned flags);
-    int (*number)();
-};
-
-/// Has later loops run on that team's threads, for programs that keep them busy anyway, or on the library's
-/// own where `parallel` is null.
-void use_team(Team team) noexcept;
 
 /// body(i) for every i of 0 ... items - 1.
 template <class Body>

@@ -34,7 +34,7 @@ Status product_sum(Rectify rectify, const View& activations, const View& gradien
         !status.ok())
         return status;
     const std::int64_t sizes[3] = {problem.n, problem.t, problem.p};
-    if (const Status status = check_output("out", grid, activations.dtype, sizes); !status.ok())
+    if (const Status status = check_output("grid", grid, activations.dtype, sizes); !status.ok())
         return status;
     const Output out{static_cast<char*>(grid.data), grid.strides[0], grid.strides[1]};
     threads = useful_threads(problem.elements(), threads);

@@ -52,6 +52,8 @@ Status check(const View& image, const ResampleBand& y, const ResampleBand& x, co
     if (const Status status = check_shape("out", out, 3); !status.ok()) return status;
     if (out.dtype != DType::float32) return invalid("out", "is not float32");
     if (out.sizes[0] != channels) return invalid("out", "has other channels than image");
+    if (const Status status = check_contiguous("image", image); !status.ok()) return status;
+    if (const Status status = check_contiguous("out", out); !status.ok()) return status;
     if (const Status status = check_band("y", y, image.sizes[0], out.sizes[1]); !status.ok()) return status;
     return check_band("x", x, image.sizes[1], out.sizes[2]);
 }
@@ -65,7 +67,7 @@ Status resample(const View& image, const ResampleBand& y, const ResampleBand& x,
                 int threads) noexcept {
     using namespace cpu;
     if (const Status status = chosen().status; !status.ok()) return status;
-    if (const Status status = check(image, y, x, as_input(out)); !status.ok()) return status;
+    if (const Status status = check(image, y, x, out); !status.ok()) return status;
     const std::int64_t width = image.sizes[1] * (image.rank == 3 ? image.sizes[2] : 1);
     const std::int64_t tasks = ceil_div(y.pixels, kTaskRows);
     std::atomic<bool> failed{false};

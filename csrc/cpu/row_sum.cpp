@@ -71,7 +71,7 @@ Status row_sum(const View& matrix, const View& factors, const MutableView& out, 
         const char* name;
         View view;
         std::int64_t size;
-    } vectors[] = {{"factors", factors, rows}, {"out", as_input(out), columns}};
+    } vectors[] = {{"factors", factors, rows}, {"out", out, columns}};
     for (const auto& vector : vectors) {
         if (const Status status = check_shape(vector.name, vector.view, 1); !status.ok()) return status;
         if (vector.view.dtype != result)

@@ -183,8 +183,10 @@ private:
 Status make_axes(const Upsampling& upsampling, Axes& axes) noexcept {
     for (int i = 0; i < 3; ++i) {
         const std::int64_t in = upsampling.grid_sizes[i], out = upsampling.map_sizes[i];
-        if (in < 1 || in > INT32_MAX) return invalid("d", "holds the sizes of the grid, each 1 or more");
-        if (out < 1 || out > INT32_MAX) return invalid("o", "holds the sizes of the maps, each 1 or more");
+        if (in < 1 || in > INT32_MAX)
+            return invalid("grid_sizes", "holds the sizes of the grid, each 1 or more");
+        if (out < 1 || out > INT32_MAX)
+            return invalid("map_sizes", "holds the sizes of the maps, each 1 or more");
         if (upsampling.mode != UpsampleMode::gaussian) continue;
         const GaussianAxis& axis = upsampling.axes[i];
         if (!std::isfinite(axis.sigma)) return invalid("sigma", "is not finite");
@@ -219,10 +221,12 @@ Status upsample_views(const View& grid, const MutableView& maps, Upsampling& ups
                       int threads) noexcept {
     if (const Status status = chosen().status; !status.ok()) return status;
     if (const Status status = check_input("grid", grid, 4); !status.ok()) return status;
-    if (const Status status = check_input("out", as_input(maps), 4); !status.ok()) return status;
+    if (const Status status = check_input("maps", maps, 4); !status.ok()) return status;
     if (maps.dtype != accumulator(grid.dtype))
-        return invalid("out", "is float64 for float64 grids, float32 for all others");
-    if (maps.sizes[0] != grid.sizes[0]) return invalid("out", "has another number of maps than grid");
+        return invalid("maps", "is float64 for float64 grids, float32 for all others");
+    if (maps.sizes[0] != grid.sizes[0]) return invalid("maps", "has another number of maps than grid");
+    if (const Status status = check_contiguous("grid", grid); !status.ok()) return status;
+    if (const Status status = check_contiguous("maps", maps); !status.ok()) return status;
     std::copy_n(grid.sizes + 1, 3, upsampling.grid_sizes);
     std::copy_n(maps.sizes + 1, 3, upsampling.map_sizes);
     Axes axes;

@@ -28,15 +28,16 @@ Status weighted_sum(const View& activations, const View& weights, bool relu, con
                     int threads) noexcept {
     using namespace cpu;
     Problem problem;
-    if (const Status status = check_input("w", weights, 3); !status.ok()) return status;
+    if (const Status status = check_input("weights", weights, 3); !status.ok()) return status;
     if (const Status status = make_problem(activations, nullptr, weights.sizes[1], problem); !status.ok())
         return status;
     if (weights.dtype != accumulator(activations.dtype))
-        return invalid("w", "is float64 for float64 activations, float32 for all others");
+        return invalid("weights", "is float64 for float64 activations, float32 for all others");
     if (weights.sizes[0] != problem.n || weights.sizes[2] != problem.c)
-        return invalid("w", "has sizes that do not fit a");
+        return invalid("weights", "has sizes that do not fit the activations");
+    if (const Status status = check_contiguous("weights", weights); !status.ok()) return status;
     const std::int64_t sizes[3] = {problem.n, problem.t, problem.p};
-    if (const Status status = check_output("out", grid, activations.dtype, sizes); !status.ok())
+    if (const Status status = check_output("grid", grid, activations.dtype, sizes); !status.ok())
         return status;
     const Output out{static_cast<char*>(grid.data), grid.strides[0], grid.strides[1]};
     threads = useful_threads(problem.elements(), threads);

@@ -40,13 +40,7 @@ private:
 Status check_cells(const char* name, const View& view, int rank, int first) noexcept {
     if (const Status status = check_shape(name, view, rank); !status.ok()) return status;
     if (view.dtype != DType::float64) return invalid(name, "is not float64");
-    std::int64_t expected = 1;
-    for (int axis = rank - 1; axis >= first; --axis) {
-        if (view.sizes[axis] > 1 && view.strides[axis] != expected)
-            return invalid(name, "is not contiguous over the cells");
-        expected *= view.sizes[axis];
-    }
-    return {};
+    return check_contiguous(name, view, first);
 }
 
 Status check_sizes(const View& total, const View& maps, const View& origins, const View& taper,
@@ -55,7 +49,7 @@ Status check_sizes(const View& total, const View& maps, const View& origins, con
     if (const Status status = check_input("maps", maps, 3); !status.ok()) return status;
     if (const Status status = check_shape("origins", origins, 2); !status.ok()) return status;
     if (const Status status = check_cells("taper", taper, 3, 0); !status.ok()) return status;
-    if (const Status status = check_cells("out", as_input(out), 4, 1); !status.ok()) return status;
+    if (const Status status = check_cells("out", out, 4, 1); !status.ok()) return status;
     for (int axis = 0; axis < 4; ++axis)
         if (out.sizes[axis] != total.sizes[axis]) return invalid("out", "has other sizes than total");
     for (int axis = 0; axis < 3; ++axis)

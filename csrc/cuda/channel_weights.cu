@@ -101,7 +101,8 @@ Status channel_weights(WeightMethod method, const View& activations, const View&
         !status.ok())
         return status;
     const std::int64_t sizes[3] = {problem.n, problem.t, problem.c};
-    if (const Status status = check_output("out", weights, problem.dtype, sizes); !status.ok()) return status;
+    if (const Status status = check_output("weights", weights, problem.dtype, sizes); !status.ok())
+        return status;
     if (const Status status = check_workspace(workspace, weights_pass_size(problem, method)); !status.ok())
         return status;
     return weights_pass(problem, method, {weights.data, weights.strides[0], weights.strides[1]},

@@ -59,7 +59,8 @@ Status check(CamMethod method, const Problem& problem, const MutableView& grid, 
              const std::uint8_t* ill_conditioned) noexcept {
     const bool weighted = method <= CamMethod::respond;
     if (!weighted && weights.data) return invalid("weights", "is given, but this method has none");
-    if (!weighted && ill_conditioned) return invalid("ill", "is given, but this method has no weights");
+    if (!weighted && ill_conditioned)
+        return invalid("ill_conditioned", "is given, but this method has no weights");
     const std::int64_t grid_sizes[3] = {problem.n, problem.t, problem.p};
     const std::int64_t weight_sizes[3] = {problem.n, problem.t, problem.c};
     if (const Status status = check_output("grid", grid, problem.dtype, grid_sizes); !status.ok())

@@ -191,6 +191,9 @@ Status check(const View& image, const View& heat, const BandView (&bands)[2], co
             return invalid("bands", "have other sizes than heat and image");
         if (out.sizes[i] != image.sizes[i]) return invalid("out", "has other sizes than image");
     }
+    if (const Status status = check_contiguous("image", image); !status.ok()) return status;
+    if (const Status status = check_contiguous("heat", heat); !status.ok()) return status;
+    if (const Status status = check_contiguous("out", out, 1); !status.ok()) return status;
     if (out.sizes[3] != 3) return invalid("out", "has a last axis that isn't red, green, blue");
     if (heat.sizes[0] != image.sizes[0]) return invalid("heat", "has another number of samples than image");
     if (!shading.table) return invalid("table", "is a null pointer");
@@ -246,7 +249,7 @@ Status run_any(const View& image, const Separable<float>& problem, const Paintin
 
 Status overlay(const View& image, const View& heat, const BandView (&bands)[2], const Shading& shading,
                const MutableView& out, const Stream& stream) noexcept {
-    if (const Status status = check(image, heat, bands, shading, as_input(out)); !status.ok()) return status;
+    if (const Status status = check(image, heat, bands, shading, out); !status.ok()) return status;
     if (image.sizes[0] == 0) return {};
     DeviceLimits limits{};
     if (const Status status = limits_of(stream.device, limits); !status.ok()) return status;

@@ -40,7 +40,7 @@ Status product_sum(Rectify rectify, const View& activations, const View& gradien
         !status.ok())
         return status;
     const std::int64_t sizes[3] = {problem.n, problem.t, problem.p};
-    if (const Status status = check_output("out", grid, problem.dtype, sizes); !status.ok()) return status;
+    if (const Status status = check_output("grid", grid, problem.dtype, sizes); !status.ok()) return status;
     if (const Status status = check_workspace(workspace, product_sum_pass_size(problem)); !status.ok())
         return status;
     return product_sum_pass(problem, rectify, relu, grid, workspace, stream);

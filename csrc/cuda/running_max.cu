@@ -122,8 +122,8 @@ Status running_max(const View& values, const View& index, const View& candidate,
         DType dtype;
     } planes[] = {{"values", values, result},
                   {"index", index, DType::int32},
-                  {"values_out", as_input(values_out), result},
-                  {"index_out", as_input(index_out), DType::int32}};
+                  {"values_out", values_out, result},
+                  {"index_out", index_out, DType::int32}};
     for (const auto& plane : planes)
         if (const Status status = check_plane(plane.name, plane.view, plane.dtype, sizes); !status.ok())
             return status;

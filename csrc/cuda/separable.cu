@@ -153,16 +153,16 @@ Status upsample_maps(const char* name, DType dtype, std::int64_t samples, std::i
 Status upsample_views(const char* name, const View& grid, const MutableView& maps, const Bands& bands,
                       const Stream& stream) noexcept {
     if (const Status status = check_input("grid", grid, 4); !status.ok()) return status;
-    View out{maps.data, maps.dtype, maps.rank, {}, {}};
-    std::copy_n(maps.sizes, kMaxRank, out.sizes);
-    if (const Status status = check_input("out", out, 4); !status.ok()) return status;
+    if (const Status status = check_input("maps", maps, 4); !status.ok()) return status;
     if (maps.dtype != accumulator(grid.dtype))
-        return invalid("out", "is float64 for float64 grids, float32 for all others");
-    if (maps.sizes[0] != grid.sizes[0]) return invalid("out", "has another number of maps than grid");
+        return invalid("maps", "is float64 for float64 grids, float32 for all others");
+    if (maps.sizes[0] != grid.sizes[0]) return invalid("maps", "has another number of maps than grid");
+    if (const Status status = check_contiguous("grid", grid); !status.ok()) return status;
+    if (const Status status = check_contiguous("maps", maps); !status.ok()) return status;
     if (const Status status = check_bands("bands", bands, 3); !status.ok()) return status;
     for (int i = 0; i < 3; ++i)
         if (bands[i].cells != grid.sizes[i + 1] || bands[i].pixels != maps.sizes[i + 1])
-            return invalid("bands", "have other sizes than grid and out");
+            return invalid("bands", "have other sizes than grid and maps");
     const std::int64_t cells = grid.sizes[1] * grid.sizes[2] * grid.sizes[3];
     const std::int64_t pixels = maps.sizes[1] * maps.sizes[2] * maps.sizes[3];
     return upsample_maps(name, grid.dtype, grid.sizes[0], 1, {grid.data, cells, 0}, {maps.data, pixels, 0},

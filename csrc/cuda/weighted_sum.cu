@@ -32,16 +32,17 @@ WorkspaceSize weighted_sum_workspace(const View& activations, std::int64_t targe
 
 Status weighted_sum(const View& activations, const View& weights, bool relu, const MutableView& grid,
                     const Workspace& workspace, const Stream& stream) noexcept {
-    if (const Status status = check_input("w", weights, 3); !status.ok()) return status;
+    if (const Status status = check_input("weights", weights, 3); !status.ok()) return status;
     Problem problem;
     if (const Status status = make_problem(activations, nullptr, weights.sizes[1], problem); !status.ok())
         return status;
     if (weights.dtype != accumulator(problem.dtype))
-        return invalid("w", "is float64 for float64 activations, float32 for all others");
+        return invalid("weights", "is float64 for float64 activations, float32 for all others");
     if (weights.sizes[0] != problem.n || weights.sizes[2] != problem.c)
-        return invalid("w", "has sizes that do not fit a");
+        return invalid("weights", "has sizes that do not fit the activations");
+    if (const Status status = check_contiguous("weights", weights); !status.ok()) return status;
     const std::int64_t sizes[3] = {problem.n, problem.t, problem.p};
-    if (const Status status = check_output("out", grid, problem.dtype, sizes); !status.ok()) return status;
+    if (const Status status = check_output("grid", grid, problem.dtype, sizes); !status.ok()) return status;
     if (const Status status = check_workspace(workspace, weighted_sum_pass_size(problem)); !status.ok())
         return status;
     const Weights given{const_cast<void*>(weights.data), problem.t * problem.c, problem.c};

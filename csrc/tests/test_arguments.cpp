@@ -5,6 +5,7 @@
 
 #include "arrays.h"
 #include "camfast/channel_weights.h"
+#include "camfast/contiguous.h"
 #include "camfast/fused_cam.h"
 #include "camfast/linear_upsample.h"
 #include "camfast/product_sum.h"
@@ -44,13 +45,13 @@ TEST_F(Arguments, UnknownCodes) {
     expect("method", static_cast<CamMethod>(7));
     expect("method", static_cast<CamMethod>(-1));
     upsampling.mode = static_cast<UpsampleMode>(3);
-    expect("upsample");
+    expect("upsampling");
     upsampling.mode = UpsampleMode::gaussian;
     upsampling.gain = static_cast<Gain>(3);
     for (auto& axis : upsampling.axes) axis = {1, 0, 1};
     expect("gain");
     activations.dtype = static_cast<DType>(4);
-    expect("a");
+    expect("activations");
     EXPECT_STREQ(product_sum(static_cast<Rectify>(3), a.view3(), gradients, true, grid_view, 1).argument,
                  "rectify");
     EXPECT_STREQ(channel_weights(static_cast<WeightMethod>(4), a.view3(), gradients, weights_view, nullptr, 1)
@@ -69,17 +70,17 @@ TEST_F(Arguments, AddressesAndSizes) {
         maps_view = old_maps;
         upsampling = old_upsampling;
     };
-    with([&] { activations.data = nullptr; }, "a");
-    with([&] { gradients.data = nullptr; }, "g");
+    with([&] { activations.data = nullptr; }, "activations");
+    with([&] { gradients.data = nullptr; }, "gradients");
     with([&] { maps_view.data = nullptr; }, "maps");
-    with([&] { activations.sizes[1] = -1; }, "a");
-    with([&] { gradients.sizes[3] = 11; }, "g");
-    with([&] { gradients.dtype = DType::float64; }, "g");
+    with([&] { activations.sizes[1] = -1; }, "activations");
+    with([&] { gradients.sizes[3] = 11; }, "gradients");
+    with([&] { gradients.dtype = DType::float64; }, "gradients");
     with([&] { grid_view.sizes[2] = 13; }, "grid");
     with([&] { grid_view.strides[2] = 2; }, "grid");
     with([&] { weights_view.dtype = DType::float64; }, "weights");
-    with([&] { upsampling.grid_sizes[1] = 2; }, "d");
-    with([&] { upsampling.map_sizes[1] = 0; }, "o");
+    with([&] { upsampling.grid_sizes[1] = 2; }, "grid_sizes");
+    with([&] { upsampling.map_sizes[1] = 0; }, "map_sizes");
     with([&] { maps_view.sizes[2] = 47; }, "maps");
     for (auto& axis : upsampling.axes) axis = {1, 0, 1};
     upsampling.mode = UpsampleMode::gaussian;
@@ -92,15 +93,28 @@ TEST_F(Arguments, AddressesAndSizes) {
 TEST_F(Arguments, ProductsHaveNoWeights) {
     expect("weights", CamMethod::product);
     weights_view = {};
-    expect("ill", CamMethod::product);
+    expect("ill_conditioned", CamMethod::product);
 }
 
 TEST_F(Arguments, OtherOps) {
-    const View w{weights.storage.data(), DType::float32, 3, {2, 4, 2}, {}};
-    EXPECT_STREQ(weighted_sum(activations, w, true, grid_view, 1).argument, "w");
-    const View cells{a.storage.data(), DType::float32, 4, {2, 1, 3, 4}, {}};
-    const MutableView out{maps.storage.data(), DType::float32, 4, {3, 1, 6, 8}, {}};
-    EXPECT_STREQ(linear_upsample(cells, out, 1).argument, "out");
+    const void* const weight = weights.storage.data();
+    EXPECT_STREQ(
+        weighted_sum(activations, contiguous(DType::float32, weight, 2, 4, 2), true, grid_view, 1).argument,
+        "weights");
+    View apart = contiguous(DType::float32, weight, 2, 4, 3);
+    ASSERT_TRUE(weighted_sum(activations, apart, true, grid_view, 1).ok());
+    apart.strides[1] = 6;
+    EXPECT_STREQ(weighted_sum(activations, apart, true, grid_view, 1).argument, "weights");
+
+    View cells = contiguous(DType::float32, static_cast<const void*>(a.storage.data()), 2, 1, 3, 4);
+    void* const map = maps.storage.data();
+    EXPECT_STREQ(linear_upsample(cells, contiguous(DType::float32, map, 3, 1, 6, 8), 1).argument, "maps");
+    MutableView out = contiguous(DType::float32, map, 2, 1, 6, 8);
+    ASSERT_TRUE(linear_upsample(cells, out, 1).ok());
+    std::swap(out.strides[2], out.strides[3]);
+    EXPECT_STREQ(linear_upsample(cells, out, 1).argument, "maps");
+    cells.strides[0] = 0;  // the same grid for both maps
+    EXPECT_STREQ(linear_upsample(cells, contiguous(DType::float32, map, 2, 1, 6, 8), 1).argument, "grid");
 }
 
 }  // namespace

@@ -110,17 +110,33 @@ TEST_P(Cam, SeparateOpsEqualTheFusedOne) {
     const auto [t, n, c, p] = sizes;
     const Array a(dtype, a_layout, 1, n, c, p, 0, 3, 1);
     const Array g(dtype, g_layout, t, n, c, p, -1, 2, 2);
-    Result product(dtype, n, t, p);
-    ASSERT_TRUE(product_sum(Rectify::none, a.view3(), g.view4(), true, product.view(), 2).ok());
-    EXPECT_LE(product.error([&](Int in, Int it, Int ip) {
-        return relu(cell(CamMethod::product, {}, a, g, in, it, ip));
-    }),
-              tolerance(dtype));
+    for (int code = 0; code <= 2; ++code)
+        for (const bool rectified : {false, true}) {
+            SCOPED_TRACE(code);
+            Result product(dtype, n, t, p);
+            ASSERT_TRUE(
+                product_sum(static_cast<Rectify>(code), a.view3(), g.view4(), rectified, product.view(), 2)
+                    .ok());
+            EXPECT_LE(product.error([&](Int in, Int it, Int ip) {
+                const double value = cell(static_cast<CamMethod>(code + 4), {}, a, g, in, it, ip);
+                return rectified ? relu(value) : value;
+            }),
+                      tolerance(dtype));
+        }
 
     Result weights(dtype, n, t, c), grid(dtype, n, t, p);
-    weights.row = c;  // weighted_sum takes them contiguous
-    ASSERT_TRUE(
-        channel_weights(WeightMethod::respond, a.view3(), g.view4(), weights.view(), nullptr, 2).ok());
+    weights.row = c;                         // weighted_sum takes them contiguous
+    for (int code = 0; code <= 3; ++code) {  // respond is the last, whose weights are summed below
+        SCOPED_TRACE(code);
+        const std::vector<double> w = weights_of(static_cast<CamMethod>(code), a, g);
+        ASSERT_TRUE(
+            channel_weights(static_cast<WeightMethod>(code), a.view3(), g.view4(), weights.view(), nullptr, 2)
+                .ok());
+        EXPECT_LE(weights.error([&](Int in, Int it, Int k) {
+            return w[static_cast<std::size_t>((in * g.sizes[0] + it) * g.sizes[2] + k)];
+        }),
+                  tolerance(dtype));
+    }
     const View w{weights.storage.data(), weights.dtype, 3, {n, t, c}, {t * c, c, 1}};
     ASSERT_TRUE(weighted_sum(a.view3(), w, true, grid.view(), 2).ok());
     const auto expected = [&](Int in, Int it, Int ip) {

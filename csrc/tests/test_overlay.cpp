@@ -38,7 +38,8 @@ struct Scene {
                       channels == 1 ? 3 : 4,
                       {n, h, w, channels},
                       {h * w * channels, w * channels, channels, 1}};
-        heat_view = {heat.storage.data(), DType::float32, 3, {n, cells_h, cells_w}, {}};
+        heat_view = {
+            heat.storage.data(), DType::float32, 3, {n, cells_h, cells_w}, {cells_h * cells_w, cells_w, 1}};
         out = {picture.data(), DType::uint8, 4, {n, h, w, 3}, {h * w * 3, w * 3, 3, 1}};
         shading = {table.data(), -0.9, 0.8, 0.25, 0, dtype == DType::uint8 ? 255.0 : 65535.0, {0, 0}, 0};
     }
@@ -151,7 +152,10 @@ TEST(OverlayArguments, AreChecked) {
     EXPECT_EQ(refused([](Scene& s) { s.image_view.sizes[1] = -4; }), "image");
     EXPECT_EQ(refused([](Scene& s) { s.image_view.sizes[2] = 0; }), "image");
     EXPECT_EQ(refused([](Scene& s) { s.image_view.rank = 2; }), "image");
+    EXPECT_EQ(refused([](Scene& s) { s.image_view.strides[1] += 1; }), "image");
     EXPECT_EQ(refused([](Scene& s) { s.heat_view.data = nullptr; }), "heat");
+    EXPECT_EQ(refused([](Scene& s) { std::swap(s.heat_view.strides[1], s.heat_view.strides[2]); }), "heat");
+    EXPECT_EQ(refused([](Scene& s) { s.out.strides[1] += 1; }), "out");
     EXPECT_EQ(refused([](Scene& s) { s.heat_view.dtype = DType::uint8; }), "heat");
     EXPECT_EQ(refused([](Scene& s) { s.heat_view.sizes[0] = 2; }), "heat");
     EXPECT_EQ(refused([](Scene& s) { s.heat_view.sizes[1] = 0; }), "heat");

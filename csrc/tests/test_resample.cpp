@@ -110,6 +110,12 @@ TEST(ResampleRefuses, WhatDoesNotFit) {
     MutableView narrow = planes;
     narrow.dtype = DType::float64;
     EXPECT_TRUE(refused(picture, y.band, x.band, narrow));
+    View rows_apart = picture;
+    rows_apart.strides[0] = 31;
+    EXPECT_TRUE(refused(rows_apart, y.band, x.band, planes));
+    MutableView turned = planes;
+    std::swap(turned.strides[1], turned.strides[2]);
+    EXPECT_TRUE(refused(picture, y.band, x.band, turned));
 }
 
 }  // namespace

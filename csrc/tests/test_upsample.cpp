@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "arrays.h"
+#include "camfast/contiguous.h"
 #include "camfast/fused_cam.h"
 #include "camfast/gaussian_upsample.h"
 #include "camfast/linear_upsample.h"
@@ -77,7 +78,8 @@ Array make_grid(DType dtype, const Shape& shape, Int maps) {
 }
 
 View grid_view(const Array& grid, const Shape& shape) {
-    return {grid.storage.data(), grid.dtype, 4, {grid.sizes[1], shape.in[0], shape.in[1], shape.in[2]}, {}};
+    return contiguous(grid.dtype, static_cast<const void*>(grid.storage.data()), grid.sizes[1], shape.in[0],
+                      shape.in[1], shape.in[2]);
 }
 
 /// Runs `upsample(maps, threads)` and compares with the dense sums.
@@ -90,10 +92,9 @@ void expect_equal(const Array& grid, const Shape& shape, const Matrix (&weights)
     for (const int threads : {1, 2, 7}) {
         Result out(grid.dtype, maps, 1, pixels);
         out.row = pixels;
-        const Status status = upsample(
-            MutableView{
-                out.storage.data(), out.dtype, 4, {maps, shape.out[0], shape.out[1], shape.out[2]}, {}},
-            threads);
+        const Status status = upsample(contiguous(out.dtype, static_cast<void*>(out.storage.data()), maps,
+                                                  shape.out[0], shape.out[1], shape.out[2]),
+                                       threads);
         ASSERT_TRUE(status.ok()) << status.argument << ": " << status.message;
         if (threads == 1) {
             one_thread = out.storage;
@@ -156,7 +157,7 @@ TEST(GaussianFar, AverageOfAPixelBeyondReachIsTheNearestCell) {
     const GaussianAxis axes[3] = {{}, {}, {0.5, 2, 1}};
     Result out(DType::float32, 1, 1, 90);
     out.row = 90;
-    const MutableView maps{out.storage.data(), DType::float32, 4, {1, 1, 1, 90}, {}};
+    const MutableView maps = contiguous(DType::float32, static_cast<void*>(out.storage.data()), 1, 1, 1, 90);
     ASSERT_TRUE(gaussian_upsample(grid_view(grid, {{1, 1, 4}, {}}), maps, axes, Gain::average, 1).ok());
     EXPECT_FLOAT_EQ(static_cast<float>(out(0, 0, 89)), static_cast<float>(grid.values[3]));
 }
@@ -166,7 +167,7 @@ TEST(GaussianFar, MassOfACellOutsideTheImageIsKept) {
     const GaussianAxis axes[3] = {{}, {}, {0.5, -40, 15}};
     Result out(DType::float32, 1, 1, 9);
     out.row = 9;
-    const MutableView maps{out.storage.data(), DType::float32, 4, {1, 1, 1, 9}, {}};
+    const MutableView maps = contiguous(DType::float32, static_cast<void*>(out.storage.data()), 1, 1, 1, 9);
     ASSERT_TRUE(gaussian_upsample(grid_view(grid, {{1, 1, 4}, {}}), maps, axes, Gain::mass, 1).ok());
     double sum = 0, cells = 0;
     for (Int i = 0; i < 9; ++i) sum += out(0, 0, i);
@@ -191,14 +192,12 @@ TEST(FusedUpsampling, EqualsUpsamplingTheGrid) {
                         .ok());
         for (Int n = 0; n < 3; ++n)
             for (Int t = 0; t < 2; ++t) {
-                const View one{&grid.storage[static_cast<std::size_t>(4 * (2 * n + t) * grid.row)],
-                               DType::float32,
-                               4,
-                               {1, 5, 6, 7},
-                               {}};
+                const void* const cells = &grid.storage[static_cast<std::size_t>(4 * (2 * n + t) * grid.row)];
+                const View one = contiguous(DType::float32, cells, 1, 5, 6, 7);
                 Result expected(DType::float32, 1, 1, 3960);
                 expected.row = 3960;
-                const MutableView out{expected.storage.data(), DType::float32, 4, {1, 11, 12, 30}, {}};
+                const MutableView out =
+                    contiguous(DType::float32, static_cast<void*>(expected.storage.data()), 1, 11, 12, 30);
                 const Status status = upsampling.mode == UpsampleMode::linear
                                           ? linear_upsample(one, out, 1)
                                           : gaussian_upsample(one, out, upsampling.axes, upsampling.gain, 1);

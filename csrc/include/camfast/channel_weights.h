@@ -1,8 +1,10 @@
+/// \file
 /// Weights of the channels from activations and gradients.
 #pragma once
 
 #include <cstdint>
 
+#include "camfast/export.h"
 #include "camfast/status.h"
 #include "camfast/view.h"
 
@@ -19,6 +21,7 @@ enum class WeightMethod : int {
 
 /// weights[n, t, k] = the method's weight of channel k of sample n for target t.
 ///
+/// \param method           see WeightMethod.
 /// \param activations      A (N, C, P), any strides; fastest where the stride of p is 1.
 /// \param gradients        G (T, N, C, P), the dtype of A, any strides.
 /// \param weights          (N, T, C), dtype accumulator(A), stride 1 over C.
@@ -26,9 +29,10 @@ enum class WeightMethod : int {
 ///                         |S_k| < 1e-4 sum|A_k| (respond, xgradcam, gradcampp), or an element comes to
 ///                         2 + S_k G < 2e-4 with G > 0 (gradcampp); always 0 for gradcam.
 /// \param threads          upper bound of the threads used; the bits of the result do not depend on it.
-/// \return invalid_argument with the argument's name, out_of_memory, or ok. Safe to call from several
-/// threads.
-Status channel_weights(WeightMethod method, const View& activations, const View& gradients,
-                       const MutableView& weights, std::uint8_t* ill_conditioned, int threads) noexcept;
+/// \return invalid_argument with the argument's name, out_of_memory, unsupported (see
+/// instruction_set_status), or ok. Safe to call from several threads at a time on outputs of their own.
+CAMFAST_API Status channel_weights(WeightMethod method, const View& activations, const View& gradients,
+                                   const MutableView& weights, std::uint8_t* ill_conditioned,
+                                   int threads) noexcept;
 
 }  // namespace camfast

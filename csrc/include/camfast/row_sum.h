@@ -1,6 +1,8 @@
+/// \file
 /// The rows of a matrix summed with given factors, where many factors are 0.
 #pragma once
 
+#include "camfast/export.h"
 #include "camfast/status.h"
 #include "camfast/view.h"
 
@@ -17,11 +19,11 @@ namespace camfast {
 ///
 /// \param matrix   (J, I), any stride of rows, stride 1 over I.
 /// \param factors  (J), contiguous, dtype accumulator(matrix).
-/// \param out      (I), contiguous, dtype accumulator(matrix); every element is written, and overlaps no
-/// input.
+/// \param out      (I), contiguous, dtype accumulator(matrix); every element is written.
 /// \param threads  upper bound of the threads used; the bits of the result do not depend on it.
-/// \return invalid_argument with the argument's name, out_of_memory, or ok. Safe to call from several
-/// threads.
-Status row_sum(const View& matrix, const View& factors, const MutableView& out, int threads) noexcept;
+/// \return invalid_argument with the argument's name, out_of_memory, unsupported (see
+/// instruction_set_status), or ok. Safe to call from several threads at a time on outputs of their own.
+CAMFAST_API Status row_sum(const View& matrix, const View& factors, const MutableView& out,
+                           int threads) noexcept;
 
 }  // namespace camfast

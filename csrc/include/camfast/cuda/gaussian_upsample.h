@@ -1,3 +1,4 @@
+/// \file
 /// Gaussian upsampling (Kim 2020, eq. 4), on a CUDA device.
 #pragma once
 
@@ -16,6 +17,7 @@ namespace camfast::cuda {
 /// \param bands  the axes' Gaussians with their gain, cut off or not. Where an axis has more than two taps, a
 /// NaN
 ///               or infinity of the grid may reach a few pixels beyond them.
+/// \param stream  where the work is queued.
 /// \return invalid_argument with the argument's name, device_error with the kernel's, or ok: then the work is
 /// queued. Two runs give the same bits.
 Status gaussian_upsample(const View& grid, const MutableView& maps, const BandView (&bands)[3],
