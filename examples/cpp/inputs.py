@@ -27,7 +27,8 @@ VOXEL_ANGSTROM = 10.0
 def network_inputs(particle: str, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Activations and gradients (C, D, H, W) of the network's layer for a simulated particle's own class."""
     network = camfast.models.load("subtomogram_demo")
-    assert network.layer is not None and network.labels is not None
+    assert network.layer is not None
+    assert network.labels is not None
     box = camfast.simulate.subtomogram(particle, seed=seed, size=SIDE, snr=0.5, voxel_angstrom=VOXEL_ANGSTROM)
     with camfast.capture(network.module, network.layer) as captured:
         scores = network.module(torch.from_numpy(box.data)[None, None])
