@@ -15,7 +15,7 @@ STUDIES := sum_to_score confidence receptive_field segmentation attentive gradie
 OWN := build/studies/subtomograms_snr0.5.safetensors
 PYTHON_FILES := camfast kernels tests bench examples studies docs/site setup.py
 
-.PHONY: help tools build demo test lint format types cpp-test arm-test napari live docs docs-serve parity bench bench-quick studies studies-quick gpu-check release-check clean
+.PHONY: help tools build demo test lint format types cpp-test cpp-package clang-test arm-test napari live docs docs-serve parity bench bench-quick studies studies-quick gpu-check release-check clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -43,7 +43,7 @@ demo: build      ## simulate a tomogram, scan it, and write demo/index.html
 	$(BIN)/camfast demo --out demo/
 
 test: build      ## every test that needs minutes at most
-	$(BIN)/python -m pytest -m "not slow and not parity and not napari and not browser and not micromanager and not site" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow and not cpp and not parity and not napari and not browser and not micromanager and not site" $(PYTEST_ARGS)
 
 lint: build      ## ruff and clang-format, nothing changed
 	$(BIN)/ruff check $(PYTHON_FILES)
@@ -62,6 +62,15 @@ cpp-test: build  ## the C++ tests (needs GoogleTest: apt-get install libgtest-de
 	$(BIN)/cmake -S . -B build/cpp-test -G Ninja -DCMAKE_BUILD_TYPE=Release -DCAMFAST_TESTS=ON -DCAMFAST_WERROR=ON -DCAMFAST_CUDA=OFF
 	$(BIN)/cmake --build build/cpp-test
 	$(BIN)/ctest --test-dir build/cpp-test --output-on-failure
+
+cpp-package: build  ## the C++ package, installed, moved, found and called by examples/cpp (with clang, doxygen and pkg-config where they are)
+	$(BIN)/python -m pytest -m cpp tests/cpp
+
+clang-test: build  ## the C++ tests compiled by clang++ (needs apt-get install clang libgtest-dev)
+	@command -v clang++ >/dev/null || { echo "clang++ is missing: apt-get install clang"; exit 1; }
+	$(BIN)/cmake -S . -B build/clang-test -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release -DCAMFAST_TESTS=ON -DCAMFAST_WERROR=ON -DCAMFAST_CUDA=OFF
+	$(BIN)/cmake --build build/clang-test
+	$(BIN)/ctest --test-dir build/clang-test --output-on-failure
 
 arm-test: build  ## the C++ tests for 64-bit Arm, emulated (needs apt-get install g++-aarch64-linux-gnu qemu-user-static libgtest-dev)
 	$(BIN)/cmake -S /usr/src/googletest -B build/arm-googletest -G Ninja -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/csrc/tests/aarch64-linux-gnu.cmake -DBUILD_GMOCK=OFF -DCMAKE_INSTALL_PREFIX=$(CURDIR)/build/arm-prefix

@@ -156,7 +156,10 @@ CAMFAST_INLINE bool add_alpha(Tile gradients, const Result<T>* high, const Resul
             CAMFAST_INLINE_LAMBDA {
                 const Vector<T> gradient = g(read, k, p), positive = relu(gradient);
                 Vector<T> denominator = s_high(read, k) * positive + 2;
-                if constexpr (sizeof(R) < sizeof(double)) denominator += s_low(read, k) * positive;
+                if constexpr (sizeof(R) < sizeof(double))
+                    denominator += s_low(read, k) * positive;
+                else
+                    static_cast<void>(s_low);  // a float64 has no second part
                 if constexpr (!kFinite) denominator = positive > 0 ? denominator : Vector<T>{} + 2;
                 lowest = lesser(denominator, lowest);
                 sums.runs[0] += positive * reciprocal(denominator);
