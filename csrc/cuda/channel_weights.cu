@@ -1,4 +1,7 @@
 #include "camfast/cuda/channel_weights.h"
+
+#include <algorithm>
+
 #include "cuda/passes.h"
 #include "cuda/sum_launches.cuh"
 #include "cuda/weight_terms.cuh"

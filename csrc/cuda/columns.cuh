@@ -6,6 +6,8 @@
 /// memory.
 #pragma once
 
+#include <algorithm>
+
 #include "cuda/sums.cuh"
 
 namespace camfast::cuda {

@@ -7,6 +7,8 @@
 /// order.
 #pragma once
 
+#include <algorithm>
+
 #include "cuda/sums.cuh"
 #include "cuda/weight_terms.cuh"
 

@@ -4,6 +4,8 @@
 /// loads in flight; lanes are added by shuffles, and warps of one row through shared memory.
 #pragma once
 
+#include <algorithm>
+
 #include "cuda/sums.cuh"
 
 namespace camfast::cuda {

@@ -5,6 +5,8 @@
 /// in the scratch and the last one to finish adds the parts up. The order is a function of the sizes alone.
 #pragma once
 
+#include <algorithm>
+
 #include "arguments.h"
 #include "cuda/reduce.cuh"
 #include "cuda/vector_access.cuh"

@@ -76,8 +76,10 @@ def test_each_header_compiles_alone(prefix: Path, tools: Tools, tmp_path: Path, 
         unit = tmp_path / f"{name.replace('/', '_')}.cpp"
         unit.write_text(f"#include <camfast/{name}>\n#include <camfast/{name}>\n")
         units.append(unit)
+    if compiler == "g++":  # omp.h is a package of its own beside clang
+        units += EXAMPLE.glob("*.cpp")
     tools.done(compiler, f"-std={standard}", "-fsyntax-only", *WARNINGS, f"-I{HEADERS.parent}",
-               f"-I{prefix / 'include'}", *units)  # fmt: skip
+               f"-I{prefix / 'include'}", *(["-fopenmp"] if compiler == "g++" else []), *units)  # fmt: skip
 
 
 def _same_map(tools: Tools, program: Path, inputs: Path, folder: Path) -> str:
@@ -104,6 +106,11 @@ def test_the_example_finds_the_package_and_prints_the_map_of_python(
     _same_map(tools, program, inputs, tmp_path)
     if sys.platform == "linux":
         assert ("libcamfast.so" in tools.done("ldd", program)) is (link == "shared")
+    lines = tools.done(tmp_path / "build" / "layouts").splitlines()
+    assert [line.partition(": ")[2] for line in lines] == ["0 0 6 12 0 0 6 12"] * 4
+    threads = tmp_path / "build" / "threads"
+    if threads.exists():  # this compiler has OpenMP
+        assert tools.done(threads) == "from 1 to 1 on OpenMP's threads\n"
 
 
 def test_the_example_builds_by_pkg_config(prefix: Path, tools: Tools, inputs: Path, tmp_path: Path) -> None:
