@@ -1,7 +1,6 @@
-#include "camfast/cuda/channel_weights.h"
-
 #include <algorithm>
 
+#include "camfast/cuda/channel_weights.h"
 #include "cuda/passes.h"
 #include "cuda/sum_launches.cuh"
 #include "cuda/weight_terms.cuh"

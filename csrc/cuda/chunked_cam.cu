@@ -1,9 +1,8 @@
 /// Weights and map of large maps, chunk of channels by chunk, so that the second reading of A comes from the
-
-#include <algorithm>
-
 /// second-level cache: each launch takes the weights of one chunk from memory while it adds the chunk before
 /// it to the map.
+#include <algorithm>
+
 #include "cuda/passes.h"
 #include "cuda/sum_launches.cuh"
 #include "cuda/weight_terms.cuh"
