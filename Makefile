@@ -42,8 +42,9 @@ build: $(VENV)/built  ## set up .venv and build the native extension
 demo: build      ## simulate a tomogram, scan it, and write demo/index.html
 	$(BIN)/camfast demo --out demo/
 
+# one test at a time on each core: threads inside a test are asked for by the tests that are about them
 test: build      ## every test that needs minutes at most
-	$(BIN)/python -m pytest -m "not slow and not cpp and not parity and not napari and not browser and not micromanager and not site" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not slow and not cpp and not parity and not napari and not browser and not micromanager and not site" $(PYTEST_ARGS)
 
 lint: build      ## ruff and clang-format, nothing changed
 	$(BIN)/ruff check $(PYTHON_FILES)
