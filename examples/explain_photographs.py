@@ -53,7 +53,7 @@ def draw(photograph: Image.Image, maps: dict[str, torch.Tensor], probabilities: 
         axes[row, 0].imshow(picture)
         axes[row, 0].set_title(f"{label}, p = {probabilities[index]:.2f}")
         for column, (method, heat) in enumerate(heats.items(), start=1):
-            limit = float(heat.abs().max())
+            limit = float(heat.abs().max()) or 1.0  # an empty map is drawn as nothing
             signed = bool((heat < 0).any())
             axes[row, column].imshow(picture.mean(-1), cmap="gray")
             drawn = axes[row, column].imshow(
