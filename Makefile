@@ -49,12 +49,12 @@ test: build      ## every test that needs minutes at most
 lint: build      ## ruff and clang-format, nothing changed
 	$(BIN)/ruff check $(PYTHON_FILES)
 	$(BIN)/ruff format --check $(PYTHON_FILES)
-	find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu*' | xargs $(BIN)/clang-format --dry-run --Werror
+	find csrc examples/cpp -name '*.h' -o -name '*.cpp' -o -name '*.cu*' | xargs $(BIN)/clang-format --dry-run --Werror
 
 format: build    ## ruff and clang-format, files rewritten
 	$(BIN)/ruff check --fix $(PYTHON_FILES)
 	$(BIN)/ruff format $(PYTHON_FILES)
-	find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu*' | xargs $(BIN)/clang-format -i
+	find csrc examples/cpp -name '*.h' -o -name '*.cpp' -o -name '*.cu*' | xargs $(BIN)/clang-format -i
 
 types: build     ## mypy, strict
 	$(BIN)/mypy
