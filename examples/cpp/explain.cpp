@@ -31,27 +31,26 @@ Stack explain(const Stack& activations, const Stack& gradients, std::int64_t siz
     const int threads = static_cast<int>(std::max(std::thread::hardware_concurrency(), 1u));
 
     // --8<-- [start:call]
-    const std::int64_t channels = activations.count;
-    const std::int64_t cells = activations.depth * activations.height * activations.width;
-    std::vector<float> grid(static_cast<std::size_t>(cells));
+    const std::int64_t channels = activations.count, d = activations.depth, h = activations.height,
+                       w = activations.width;
+    std::vector<float> grid(static_cast<std::size_t>(d * h * w));
 
-    // A (N, C, P) and G (T, N, C, P): one sample, one target; the map (N, T, P)
-    check("fused_cam", camfast::fused_cam(camfast::CamMethod::respond, /*relu=*/false,
-                                          camfast::contiguous(activations.values.data(), 1, channels, cells),
-                                          camfast::contiguous(gradients.values.data(), 1, 1, channels, cells),
-                                          camfast::contiguous(grid.data(), 1, 1, cells),
-                                          /*weights=*/{}, /*ill_conditioned=*/nullptr, /*upsampling=*/{},
-                                          /*maps=*/{}, threads));
+    // A (N, C, P) and G (T, N, C, P): one sample, one target
+    const camfast::View a = camfast::contiguous(activations.values.data(), 1, channels, d * h * w);
+    const camfast::View g = camfast::contiguous(gradients.values.data(), 1, 1, channels, d * h * w);
+    const camfast::MutableView cells = camfast::contiguous(grid.data(), 1, 1, d * h * w);
+    check("fused_cam", camfast::fused_cam(camfast::CamMethod::respond, /*relu=*/false, a, g, cells,
+                                          /*weights=*/{}, /*ill_conditioned=*/nullptr,
+                                          /*upsampling=*/{}, /*maps=*/{}, threads));
 
     // every cell a Gaussian of sigma voxels; the cells tile the cube
-    const camfast::GaussianAxis axes[3] = {camfast::tiling_axis(activations.depth, size, sigma),
-                                           camfast::tiling_axis(activations.height, size, sigma),
-                                           camfast::tiling_axis(activations.width, size, sigma)};
+    const camfast::GaussianAxis axes[3] = {camfast::tiling_axis(d, size, sigma),
+                                           camfast::tiling_axis(h, size, sigma),
+                                           camfast::tiling_axis(w, size, sigma)};
+    const camfast::View volume = camfast::contiguous(grid.data(), 1, d, h, w);
+    const camfast::MutableView voxels = camfast::contiguous(map.values.data(), 1, size, size, size);
     check("gaussian_upsample",
-          camfast::gaussian_upsample(
-              camfast::contiguous(grid.data(), 1, activations.depth, activations.height, activations.width),
-              camfast::contiguous(map.values.data(), 1, size, size, size), axes, camfast::Gain::spray,
-              threads));
+          camfast::gaussian_upsample(volume, voxels, axes, camfast::Gain::spray, threads));
     // --8<-- [end:call]
     return map;
 }

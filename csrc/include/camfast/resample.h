@@ -10,7 +10,7 @@
 
 namespace camfast {
 
-/// What each pixel along an axis is made of: pixel i of the sum over k of weights[i * taps + k] times the
+/// What each pixel along an axis is made of: pixel i is the sum over k of weights[i * taps + k] times the
 /// picture at first[i] + k.
 struct ResampleBand {
     const std::int32_t* first = nullptr;  ///< of each pixel, 0 ... size - taps

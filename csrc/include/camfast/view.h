@@ -55,8 +55,8 @@ constexpr DType accumulator(DType dtype) noexcept {
     return dtype == DType::float64 ? DType::float64 : DType::float32;
 }
 
-/// An input. `data` is aligned to its element; `sizes` and `strides` hold `rank` numbers, strides in elements
-/// (any sign, 0 repeats). `data` may be null where a size is 0.
+/// An array that a function reads. `data` is aligned to its element; `sizes` and `strides` hold `rank`
+/// numbers, strides in elements (any sign, 0 repeats). `data` may be null where a size is 0.
 struct View {
     const void* data = nullptr;           ///< element (0, ... 0)
     DType dtype = DType::float32;         ///< of the elements
@@ -65,8 +65,8 @@ struct View {
     std::int64_t strides[kMaxRank] = {};  ///< from one to the next along each axis, in elements
 };
 
-/// An output: as View, and no two indices may share an element. It must not overlap an input, but where a
-/// function says so. What it holds before does not matter.
+/// An array that a function writes: as View, and no two indices may share an element. It must not overlap an
+/// input, but where a function says so. What it holds before does not matter.
 struct MutableView {
     void* data = nullptr;                 ///< element (0, ... 0)
     DType dtype = DType::float32;         ///< of the elements
