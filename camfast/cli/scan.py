@@ -228,8 +228,9 @@ def _line(result: dict[str, Any]) -> str:
         found = result["difference_from_exact"]
         shared = f"; maps differ from exact ones by {found['maps']:.1%} ({found['windows']} windows)" if found else ""
         return f"{result['out']}: {shape}, {voxel}, {result['windows']:,} windows{picks}, {speed}{shared}"
+    passes = "pass" if result["passes"] == 1 else "passes"
     return (
-        f"{result['tomogram']}: {shape}, {voxel}; {result['windows']:,} windows in {result['passes']:,} passes of "
+        f"{result['tomogram']}: {shape}, {voxel}; {result['windows']:,} windows in {result['passes']:,} {passes} of "
         f"{result['batch']}; {result['flop'] / 1e12:.3g} TFLOP; reads {result['input_bytes']:,} bytes, writes "
         f"{result['cam_bytes_per_target']:,} bytes per map to {result['out']} (before compression, without coarser "
         f"levels); about {result['memory_bytes'] / 1e6:,.0f} MB beside the program, {_duration(result['seconds'])}"

@@ -85,6 +85,7 @@ def test_a_dry_run_computes_and_writes_nothing(camfast, command, tmp_path):
     assert "12 windows in 2 passes of 8; " in ran.out
     assert " TFLOP; reads 53,760 bytes, writes 53,760 bytes per map" in ran.out
     assert sorted(tmp_path.iterdir()) == before
+    assert "12 windows in 1 pass of 32; " in camfast(*command("--dry-run", "--batch", "32")).out
 
 
 def test_several_tomograms_get_outputs_by_name(camfast, command, tomogram, tmp_path):
