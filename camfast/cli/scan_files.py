@@ -66,7 +66,7 @@ def volume_of(tomogram: "Tomogram", apix: float | None, model_apix: float | None
     for flag, value in (("--apix", apix), ("--model-apix", model_apix)):
         if value is not None and not 0 < value < float("inf"):
             raise InputError(f"{flag} is {value:g}, expected a voxel size in ångström")
-    volume = read_volume(tomogram.path)
+    volume = replace(read_volume(tomogram.path), tomogram=tomogram.name)
     size = tomogram.voxel_angstrom if apix is None else apix
     if size is not None:
         volume = replace(volume, voxel_angstrom=(size, size, size))

@@ -132,7 +132,7 @@ class SideOutputs:
     def _pick_files(self, path: Path) -> None:
         assert self.picks is not None
         source, objects = self.plan.source, picked(self.plan)
-        name = "tomogram" if source.path is None else name_of(source.path)
+        name = source.tomogram or ("tomogram" if source.path is None else name_of(source.path))
         write_star(ending_of(path, ".picks.star"), self.picks, source, name, objects)
         for index, place in copick_places(path, objects).items():
             own = self.picks.take(self.picks.label == index)

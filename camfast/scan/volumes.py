@@ -46,6 +46,8 @@ class Volume:
         Index of the first voxel in the unit cell (``nstart`` of MRC), in voxels.
     path
         The file it came from.
+    tomogram
+        What a list calls it, such as RELION's ``rlnTomoName``; None: as its file.
     """
 
     data: Any
@@ -53,6 +55,7 @@ class Volume:
     origin: Triple = (0.0, 0.0, 0.0)
     start: tuple[int, int, int] = (0, 0, 0)
     path: Path | None = None
+    tomogram: str | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -106,3 +106,19 @@ def test_what_the_network_prints_is_no_result(camfast, command, tmp_path):
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["target"] == 2
     assert "hello" in ran.err
+
+
+def test_picks_are_of_the_tomogram_that_relion_knows(camfast, command, tomogram, tmp_path):
+    (tmp_path / "tomograms").mkdir()
+    tomogram.rename(tmp_path / "tomograms" / "rec_TS_01.mrc")
+    listed = tmp_path / "tomograms.star"
+    listed.write_text(
+        "data_global\nloop_\n_rlnTomoName #1\n_rlnTomoReconstructedTomogram #2\nTS_01 tomograms/rec_TS_01.mrc\n"
+    )
+    more = ("--quiet", "--also", "picks", "--pick-by", "map")
+    assert camfast(*command(*more, tomograms=(listed,))).code == 0
+    rows = [line.split() for line in (tmp_path / "cam.picks.star").read_text().splitlines() if "/" in line]
+    assert rows
+    assert {row[0] for row in rows} == {"TS_01"}
+    assert rows[0][1] == "TS_01/1"
+    assert json.loads((tmp_path / "cam.picks.json").read_text())["run_name"] == "TS_01"
