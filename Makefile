@@ -15,7 +15,7 @@ STUDIES := sum_to_score confidence receptive_field segmentation attentive gradie
 OWN := build/studies/subtomograms_snr0.5.safetensors
 PYTHON_FILES := camfast kernels tests bench examples studies docs/site setup.py
 
-.PHONY: help tools build demo test lint format types cpp-test cpp-package clang-test arm-test napari live docs docs-serve parity bench bench-quick studies studies-quick gpu-check release-check clean
+.PHONY: help tools build demo test lint format types cpp-test cpp-package clang-test arm-test napari live docs docs-serve wheel-check parity bench bench-quick studies studies-quick gpu-check release-check clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -44,7 +44,7 @@ demo: build      ## simulate a tomogram, scan it, and write demo/index.html
 
 # one test at a time on each core: threads inside a test are asked for by the tests that are about them
 test: build      ## every test that needs minutes at most
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not slow and not cpp and not parity and not napari and not browser and not micromanager and not site" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not slow and not cpp and not wheel and not parity and not napari and not browser and not micromanager and not site" $(PYTEST_ARGS)
 
 lint: build      ## ruff and clang-format, nothing changed
 	$(BIN)/ruff check $(PYTHON_FILES)
@@ -96,6 +96,9 @@ docs: build      ## the documentation, into build/site, and its links (needs apt
 docs-serve: build  ## the documentation at http://127.0.0.1:8000, made anew when a file changes
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
 
+wheel-check: build  ## wheel and source distribution, built, and installed where there is no compiler
+	$(BIN)/python -m pytest -m "wheel and not slow" tests/packaging
+
 parity: build    ## agreement with pytorch-grad-cam and captum, which it installs
 	$(BIN)/python -m pip install -q --no-deps -r requirements-parity.txt
 	$(BIN)/python -m pytest -m parity
@@ -140,7 +143,7 @@ studies: build   ## every table and picture of studies/README.md, after hours of
 gpu-check:       ## what needs a GPU: build, tests, sanitizer, measurements; no network, no .venv
 	PYTHON=$(PYTHON) bench/gpu_check.sh
 
-release-check: test lint types cpp-test parity napari live docs bench  ## everything, the long tests too
+release-check: test lint types cpp-test parity napari live docs wheel-check bench  ## everything, the long tests too
 	$(BIN)/python -m pytest -m slow
 
 clean:           ## forget .venv and everything that was built
