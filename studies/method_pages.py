@@ -135,8 +135,8 @@ def planted(studies: Mapping[str, Section], page: str) -> str:
     ]
     columns = ("artefact", "map" if several else "layer", "share, %", "in the control", "peaks, %", "in the control")
     note = (
-        "*share*: the part of the map's magnitude inside the artefact; *peaks*: the maps whose peak lies there or a cell "
-        f"beside it. {share.note}"
+        "*share*: the part of the map's magnitude inside the artefact; *peaks*: the maps whose peak lies there or a "
+        f"cell beside it. {share.note}"
     )
     return section.signed(table(columns, rows), note)
 
