@@ -143,7 +143,7 @@ studies: build   ## every table and picture of studies/README.md, after hours of
 gpu-check:       ## what needs a GPU: build, tests, sanitizer, measurements; no network, no .venv
 	PYTHON=$(PYTHON) bench/gpu_check.sh
 
-release-check: test lint types cpp-test parity napari live docs wheel-check bench  ## everything, the long tests too
+release-check: test lint types cpp-test clang-test cpp-package wheel-check docs parity napari live bench  ## everything, the long tests too
 	$(BIN)/python -m pytest -m slow
 
 clean:           ## forget .venv and everything that was built
