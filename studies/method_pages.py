@@ -100,12 +100,11 @@ def sanity(studies: Mapping[str, Section], page: str) -> str:
         row = _row(found, name)
         if row is None:
             continue
-        subject = found.title.partition(":")[0]
         constant, of = row[-1].split(" of ")
         for where, empty in zip((1, 6), constant.split(", "), strict=True):
-            what = found.columns[where].partition(":")[0]
-            rows.append((subject, what, *row[where : where + 5], f"{empty} of {of}"))
-    columns = ("network", "weights", "expected", "found", "Spearman", "of magnitudes", "SSIM", "constant maps")
+            what = found.columns[where].partition(" random:")[0]
+            rows.append((network, what, *row[where + 1 : where + 5], f"{empty} of {of}"))
+    columns = ("network", "random", "the map", "Spearman", "of magnitudes", "SSIM", "constant")
     return section.signed(table(columns, rows), section.find(NETWORKS[0]).note)
 
 
