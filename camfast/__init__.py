@@ -102,7 +102,7 @@ __all__ = [
     "split",
 ]
 
-_SUBPACKAGES = ("live", "metrics", "models", "plot", "simulate")
+_SUBPACKAGES = ("backprop", "live", "metrics", "models", "perturbation", "plot", "simulate")
 # By name, the module that has it. A name that is also a module of camfast can't wait: the import of that module would
 # put the module in the name's place.
 _LATER = {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import camfast
+from tests.test_house import PUBLIC
 
 MOST_MILLISECONDS = 300
 # What camfast or torch would load for something that most programs don't do.
@@ -45,6 +46,11 @@ def test_the_import_is_quick_beside_that_of_torch() -> None:
     )
     # One of some: other processes on the machine, and what isn't compiled yet, only ever add to it.
     assert any(_python(code) < MOST_MILLISECONDS for _ in range(7))
+
+
+@pytest.mark.parametrize("package", sorted({*PUBLIC, "camfast.backprop"} - {"camfast", "camfast.scan"}))
+def test_a_package_is_there_without_an_import_of_its_own(package: str) -> None:
+    assert _python(f"import json, camfast; print(json.dumps({package}.__name__))") == package
 
 
 def test_every_public_name_is_listed_before_it_is_used() -> None:
