@@ -97,6 +97,12 @@ def test_photographs_are_explained(tmp_path: Path) -> None:
     assert min(picture(tmp_path / "maps.png").size) > 400
 
 
+def test_the_cpp_example_asks_for_the_version_that_is_here() -> None:
+    """Before 1.0 another minor version doesn't do, and `make cpp-package` runs before a release changes it."""
+    [asked] = re.findall(r"find_package\(camfast (\S+) ", (EXAMPLES / "cpp" / "CMakeLists.txt").read_text())
+    assert re.match(rf"{re.escape(asked)}\.", camfast.__version__)
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_an_example_reads_as_a_notebook(name: str) -> None:
     text = (EXAMPLES / name).read_text()
