@@ -130,7 +130,7 @@ bench-quick: build
 studies-quick: build  ## every study in its short form (needs the real data, see CAMFAST_DATA)
 	printf '%s\n' $(STUDIES) | OMP_NUM_THREADS=1 xargs -P 2 -I {} sh -c 'echo "-- {}"; $(BIN)/python -m studies.{} --quick > build/{}.txt'
 
-studies: build   ## every table and picture of studies/README.md, after hours of training
+studies: build   ## every table and picture of studies/README.md and docs/methods, after hours of training
 	$(BIN)/python -m studies.train_subtomograms --snr inf
 	$(BIN)/python -m studies.train_subtomograms --snr 0.1 --epochs 10
 	$(BIN)/python -m studies.train_subtomograms --network shallow --per-class 250
@@ -139,6 +139,8 @@ studies: build   ## every table and picture of studies/README.md, after hours of
 	$(BIN)/python -m studies.train_segmenters --dimensions 2
 	$(BIN)/python -m studies.train_segmenters --dimensions 3
 	set -e; for study in $(STUDIES); do $(BIN)/python -m studies.$$study; done
+	$(BIN)/python -m studies.method_pictures
+	$(BIN)/python -m studies.method_pages
 
 gpu-check:       ## what needs a GPU: build, tests, sanitizer, measurements; no network, no .venv
 	PYTHON=$(PYTHON) bench/gpu_check.sh
