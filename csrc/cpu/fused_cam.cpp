@@ -30,7 +30,8 @@ public:
         // those of a block would be parts of cache lines.
         if (method == WeightMethod::gradcam || problem.a_p != 1) channels_ = problem.c;
         channels_ = std::clamp<std::int64_t>(channels_, 1, std::max<std::int64_t>(1, problem.c));
-        samples_ = channels_ == problem.c ? std::clamp<std::int64_t>(fit / channels_, 1, problem.n) : 1;
+        const std::int64_t most = std::max<std::int64_t>(1, problem.n);
+        samples_ = channels_ == problem.c ? std::clamp<std::int64_t>(fit / channels_, 1, most) : 1;
     }
 
     Status run(int threads) noexcept {
@@ -121,7 +122,7 @@ Status fused_cam(CamMethod method, bool relu, const View& activations, const Vie
     const Buffer contiguous(two_pass ? static_cast<std::size_t>(n * t * c * problem.result) : 1);
     if (!grid_scratch || !contiguous) return out_of_memory();
     const Output grid_out = grid.data ? output(grid) : Output{grid_scratch.as<char>(), t * p, p};
-    const int useful = std::max(1, useful_threads(problem.elements(), threads));
+    const int useful = useful_threads(problem.elements(), threads);
     if (two_pass) {
         TwoPass pass(problem, static_cast<WeightMethod>(method), {contiguous.as<char>(), output(weights)},
                      ill_conditioned, grid_out, relu);

@@ -1,6 +1,7 @@
 /// The passes over activations and gradients of which the ops are made.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -13,8 +14,12 @@ namespace camfast::cpu {
 /// Below this many elements of A and G an op takes less time than waking a thread.
 constexpr std::int64_t kSerialElements = 1 << 15;
 
+/// More than any machine has, and few enough for sums of them to be ints.
+constexpr int kMostThreads = 1 << 12;
+
+/// Threads that are worth their while, 1 or more, whatever a caller asks for.
 inline int useful_threads(std::int64_t elements, int threads) noexcept {
-    return elements < kSerialElements ? 1 : threads;
+    return elements < kSerialElements ? 1 : std::clamp(threads, 1, kMostThreads);
 }
 
 /// Bytes of scratch that a weights pass over so many samples and channels wants.

@@ -92,7 +92,7 @@ Status row_sum(const View& matrix, const View& factors, const MutableView& out, 
             : find_active<float>(factors.data, rows, indices.as<std::int64_t>(), values.as<float>());
     const ActiveRows active{indices.as<std::int64_t>(), values.as<char>(), count};
 
-    threads = std::max(1, useful_threads(count * columns, threads));
+    threads = useful_threads(count * columns, threads);
     // as many tasks for each thread
     const std::int64_t tasks = ceil_div(ceil_div(columns, kTaskColumns), threads) * threads;
     const std::int64_t width = ceil_div(ceil_div(columns, tasks), kSumsStep) * kSumsStep;

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
+#include <vector>
 
 #include "arrays.h"
 #include "camfast/contiguous.h"
@@ -173,6 +175,22 @@ TEST(GaussianFar, MassOfACellOutsideTheImageIsKept) {
     for (Int i = 0; i < 9; ++i) sum += out(0, 0, i);
     for (const double value : grid.values) cells += value;
     EXPECT_NEAR(sum, cells, 1e-6);
+}
+
+TEST(Upsampling, TakesAnyNumberOfThreads) {
+    const std::vector<float> grid = [] {
+        std::vector<float> cells(64 * 64);
+        for (std::size_t i = 0; i < cells.size(); ++i) cells[i] = static_cast<float>(i % 17);
+        return cells;
+    }();
+    std::vector<float> expected(512 * 512);
+    const View cells = contiguous(grid.data(), 1, 1, 64, 64);
+    ASSERT_TRUE(linear_upsample(cells, contiguous(expected.data(), 1, 1, 512, 512), 1).ok());
+    for (const int threads : {0, -1, std::numeric_limits<int>::min(), std::numeric_limits<int>::max()}) {
+        std::vector<float> maps(expected.size(), -1.0f);
+        ASSERT_TRUE(linear_upsample(cells, contiguous(maps.data(), 1, 1, 512, 512), threads).ok());
+        EXPECT_EQ(maps, expected) << threads;
+    }
 }
 
 TEST(FusedUpsampling, EqualsUpsamplingTheGrid) {
