@@ -37,11 +37,13 @@ Status check_input(const char* name, const View& view, int rank) noexcept {
 }
 
 Status check_contiguous(const char* name, const View& view, int first) noexcept {
+    // an empty view's other sizes may have a product that is no 64-bit number
+    for (int axis = 0; axis < view.rank; ++axis)
+        if (view.sizes[axis] == 0) return {};
     std::int64_t expected = 1;
     bool contiguous = true;
-    for (int axis = view.rank - 1; axis >= 0; --axis) {
-        if (view.sizes[axis] == 0) return {};
-        if (axis >= first && view.sizes[axis] > 1) contiguous &= view.strides[axis] == expected;
+    for (int axis = view.rank - 1; axis >= first; --axis) {
+        if (view.sizes[axis] > 1) contiguous &= view.strides[axis] == expected;
         expected *= view.sizes[axis];
     }
     if (contiguous) return {};

@@ -96,6 +96,15 @@ TEST_F(Arguments, ProductsHaveNoWeights) {
     expect("ill_conditioned", CamMethod::product);
 }
 
+// The product of the other sizes is no 64-bit number: the sanitizer of undefined behaviour notices.
+TEST_F(Arguments, EmptyOnesMayBeOfAnySize) {
+    constexpr std::int64_t kMany = std::int64_t{1} << 40;
+    const View none{nullptr, DType::float32, 3, {0, kMany, 1}, {kMany, 1, 1}};
+    const View of_none{nullptr, DType::float32, 3, {0, kMany, kMany}, {0, kMany, 1}};
+    const MutableView nowhere{nullptr, DType::float32, 3, {0, kMany, 1}, {kMany, 1, 1}};
+    EXPECT_TRUE(weighted_sum(none, of_none, true, nowhere, 1).ok());
+}
+
 TEST_F(Arguments, OtherOps) {
     const void* const weight = weights.storage.data();
     EXPECT_STREQ(
