@@ -1,5 +1,6 @@
 """The C++ package, built, installed and moved; and how the tests run other programs."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -52,9 +53,13 @@ def tools() -> Tools:
 @pytest.fixture(scope="session")
 def prefix(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the package lies: moved away from where it was installed, of which nothing is left."""
-    tools.build(ROOT, BUILD, "-DCAMFAST_WERROR=ON", "-DCAMFAST_CUDA=OFF", targets=("camfast_shared", "camfast_static"))
+    options = ("-DCAMFAST_WERROR=ON", "-DCAMFAST_CUDA=OFF", "-DCMAKE_INSTALL_LIBDIR=lib")  # lib64 on some systems
     folder = tmp_path_factory.mktemp("package")
-    tools.done("cmake", "--install", BUILD, "--prefix", folder / "installed")
+    BUILD.parent.mkdir(exist_ok=True)
+    with BUILD.with_suffix(".lock").open("w") as lock:  # where tests run in several processes, each comes here
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        tools.build(ROOT, BUILD, *options, targets=("camfast_shared", "camfast_static"))
+        tools.done("cmake", "--install", BUILD, "--prefix", folder / "installed")
     return (folder / "installed").rename(folder / "moved to here")
 
 
