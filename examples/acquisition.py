@@ -12,6 +12,7 @@
 
 import argparse
 import json
+import sys
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from camfast.models import Preprocess
 parser = argparse.ArgumentParser(description="Run a session on a simulated camera.")
 parser.add_argument("--out", type=Path, default=Path("acquisition"), help="folder for what is written")
 parser.add_argument("--seconds", type=float, default=3.0, help="how long each of two classes is shown (default 3)")
-arguments, _ = parser.parse_known_args()  # a notebook's own arguments are left alone
+arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)  # a notebook has arguments of its own
 out = arguments.out
 out.mkdir(parents=True, exist_ok=True)
 

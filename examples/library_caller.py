@@ -11,6 +11,7 @@
 """Train a small network on data with a flaw, find the flaw by maps, and train it away by a map in the loss."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ import camfast
 
 parser = argparse.ArgumentParser(description="Find a flaw of a training set by maps, and train it away.")
 parser.add_argument("--out", type=Path, default=Path("library_caller"), help="folder for what is written")
-arguments, _ = parser.parse_known_args()  # a notebook's own arguments are left alone
+arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)  # a notebook has arguments of its own
 out = arguments.out
 out.mkdir(parents=True, exist_ok=True)
 torch.manual_seed(0)

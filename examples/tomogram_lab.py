@@ -10,6 +10,7 @@
 """Simulate a tomogram, scan it, pick one kind of particle, and compare with the truth."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import camfast
@@ -20,7 +21,7 @@ parser = argparse.ArgumentParser(description="Simulate a tomogram, scan it, pick
 parser.add_argument("--out", type=Path, default=Path("tomogram_lab"), help="folder for what is written")
 parser.add_argument("--label", default="barrel", help="the kind of particle to look for (default barrel)")
 parser.add_argument("--seed", type=int, default=0, help="of the simulation (default 0)")
-arguments, _ = parser.parse_known_args()  # a notebook's own arguments are left alone
+arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)  # a notebook has arguments of its own
 out, label = arguments.out, arguments.label
 out.mkdir(parents=True, exist_ok=True)
 

@@ -115,3 +115,11 @@ def test_an_example_reads_as_a_notebook(name: str) -> None:
         assert lines, "an empty cell"
         assert kind == "" or all(line.startswith("#") for line in lines)
         ast.parse(cell)  # no cell ends within a statement
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_mistyped_option_is_refused(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / name), "--ouut", "x"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "unrecognized arguments: --ouut" in done.stderr
