@@ -53,7 +53,8 @@ def draw(
     side = PANEL * 1.25
     figure = Figure(figsize=(side + across * PANEL + 0.5, down * (PANEL + 0.08) + 0.6), layout="constrained")
     figure.set_facecolor("white")
-    left, right = figure.subfigures(1, 2, width_ratios=[side, across * PANEL + 0.5])
+    parts: Any = figure.subfigures(1, 2, width_ratios=[side, across * PANEL + 0.5])
+    left, right = parts
     first = left.subplots()
     first.imshow(picture)
     first.set_title(heading, fontsize=9)
