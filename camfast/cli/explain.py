@@ -59,6 +59,7 @@ def _explain_image(options: argparse.Namespace) -> None:
 
     picture = inputs.read_image(options.image)
     loaded, layer = network.load_network(options)
+    inputs.check_range(options, picture, loaded.preprocess)
     whole_numbers = picture.mode.startswith("I")  # PIL's modes of more than 8 bits
     tensor = inputs.preprocess(options, loaded.preprocess, deep=whole_numbers)(picture).to(options.device)
     size = (picture.height, picture.width)
@@ -164,6 +165,11 @@ def _print(options: argparse.Namespace, facts: dict[str, Any]) -> None:
         lines.insert(0, f"predicted: {named}, probability {facts['probability']:.4f}")
     if facts["empty"]:
         checks.warn("the map is empty (0 everywhere); try --method respond or another --layer")
+    elif facts["largest"] - facts["smallest"] <= 1e-5 * abs(facts["largest"]):  # but for rounding
+        checks.warn(
+            f"the map is the same everywhere, as layer {facts['layer']!r} has no more than one cell, or sees no "
+            "difference; choose an earlier --layer"
+        )
     network.show(options, {key: value for key, value in facts.items() if key not in ("several", "title")}, lines)
 
 

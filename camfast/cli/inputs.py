@@ -78,6 +78,9 @@ def read_image(path: Path) -> Any:
     try:
         with pil.open(path) as image:
             image.load()
+            pages = getattr(image, "n_frames", 1)
+            if pages > 1 and image.format != "MPO":  # a phone's photograph, with a preview behind it
+                checks.warn(f"{path}: holds {pages} pages; the first is explained")
             return image.copy()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the name") from None
@@ -108,8 +111,10 @@ def preprocess(options: argparse.Namespace, known: "Preprocess | None", *, deep:
     for name in ("mean", "std"):
         if isinstance(given.get(name), float):
             given[name] = (given[name],)
-    if known is None and deep:
+    if deep and known is None:
         given.setdefault("scale", 1 / 65535)
+    elif deep and known is not None and _is_builtin(options, known):
+        given.setdefault("scale", known.scale * 255 / 65535)
     channels = 1 if given.get("channels", known.channels if known else "RGB") == "L" else 3
     for name in ("mean", "std"):
         values = getattr(known, name, ())
@@ -122,6 +127,39 @@ def preprocess(options: argparse.Namespace, known: "Preprocess | None", *, deep:
             )
         given[name] = values[:1]
     return replace(known, **given) if known else Preprocess(**given)
+
+
+def check_range(options: argparse.Namespace, picture: Any, known: "Preprocess | None") -> None:
+    """Warn of a picture whose values fill another range than the one that the scale without ``--scale`` is for.
+
+    A camera of 12 bits saves files of 16, which are nearly black to the network; a float picture has any range.
+    A ``Preprocess`` of a factory or of a file of weights is taken to know its pictures.
+    """
+    import numpy as np
+
+    of_own = known is not None and not _is_builtin(options, known)
+    if options.scale is not None or of_own or not picture.mode.startswith(("I", "F")):
+        return
+    largest = float(np.asarray(picture).max())
+    white = 1.0 if known is None else 255 * known.scale  # what the network gets for white
+    if picture.mode == "F":
+        expected, filled = 255, 1 < largest <= 255
+        top = 1.0 if largest <= 1 else largest
+    else:
+        expected, top = 65535, float(2 ** int(max(largest, 1)).bit_length() - 1)
+        filled = top in (32767, 65535)
+    if largest > 0 and not filled:
+        checks.warn(
+            f"{options.image}: its largest value is {largest:g}, and without --scale the network takes {expected} for "
+            f"white; if white is {top:g} in this picture, give --scale {white / top:.4g}"
+        )
+
+
+def _is_builtin(options: argparse.Namespace, known: "Preprocess") -> bool:
+    """Whether this is what a built-in network is known for, whose scale is that of 8 bits."""
+    from camfast.models.builtin import BUILTINS
+
+    return options.model in BUILTINS and BUILTINS[options.model].preprocess == known
 
 
 def volume_values(source: "Volume", options: argparse.Namespace) -> Any:

@@ -113,6 +113,8 @@ def _layers_to_choose(module: "nn.Module") -> str:
         kind = type(layer).__name__
         if kind in ("Flatten", "Linear"):
             break
+        if kind.startswith("Adaptive") and getattr(layer, "output_size", None) in (1, (1, 1), (1, 1, 1)):
+            continue  # a single cell, whose map is the same everywhere
         if name and not any(True for _ in layer.children()) and not kind.startswith(("Dropout", "Identity", "Softmax")):
             found.append(f"{name} ({kind})")
     return f"choose one such as {', '.join(found[-8:])}" if found else "give the dotted name of a layer with a grid"

@@ -7,7 +7,7 @@ from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camfast.cli import network, scan_files
+from camfast.cli import checks, network, scan_files
 from camfast.errors import CamfastError, InputError
 
 if TYPE_CHECKING:
@@ -191,6 +191,12 @@ def _scanned(asked: "Asked", path: Path, client: Any, options: argparse.Namespac
     shown = not (options.quiet or options.json)
     result = to_file(asked, path, client, resume=True, progress=shown, overwrite=options.overwrite)
     seconds = time.perf_counter() - began
+    if result.picks is not None and not len(result.picks):
+        by_map = "" if options.pick_by == "map" else "; --pick-by map goes by the map alone"
+        checks.warn(
+            f"{asked.volume.name}: no picks; if there are such particles, look at contrast (--invert), voxel size and "
+            f"--normalize{by_map}"
+        )
     depth, height, width = asked.volume.shape
     return {
         "tomogram": asked.volume.name,

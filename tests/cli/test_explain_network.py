@@ -4,7 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
+
+from camfast import models
 
 FAULTY = """
 import torch
@@ -177,3 +181,72 @@ def test_messages_say_what_can_be_done_at_the_shell(refused, explaining, factory
     assert "--target CLASS and --region image or predicted" in line
     (tmp_path / "out.png").touch()
     assert refused(*explaining()).endswith("replace it with --overwrite\n")
+
+
+@pytest.mark.parametrize("model", ["one's own", "resnet20"])
+@pytest.mark.parametrize(
+    ("values", "warned"),
+    [
+        (np.uint16([[0, 4000]]), "4000, and without --scale the network takes 65535 for white; if white is 4095"),
+        (np.uint16([[0, 60000]]), None),
+        (np.float32([[0, 0.5]]), "0.5, and without --scale the network takes 255 for white; if white is 1"),
+        (np.float32([[0, 200]]), None),
+        (np.uint8([[0, 10]]), None),
+    ],
+)
+def test_a_camera_that_does_not_fill_its_file_is_said(camfast, explaining, factory, tmp_path, model, values, warned):
+    picture = tmp_path / "camera.tif"
+    Image.fromarray(np.tile(values, (24, 16))).save(picture)
+    changes = {"model": model, "layer": None, "size": None} if model == "resnet20" else {"model": f"{factory}:network"}
+    ran = camfast(*explaining(image=picture, **changes))
+    assert ran.code == 0
+    assert ("largest value" in ran.err) == (warned is not None)
+    assert warned is None or warned in ran.err
+    if warned is not None:
+        scale = ran.err.partition("give --scale ")[2].split()[0]
+        again = camfast(*explaining("--overwrite", "--scale", scale, image=picture, **changes))
+        assert "largest value" not in again.err
+
+
+def test_sixteen_bits_are_scaled_for_a_built_in_network_too(camfast, explaining, tmp_path):
+    torch.manual_seed(0)
+    save_file(models.resnet20().state_dict(), tmp_path / "resnet20.safetensors")
+    grey = np.random.default_rng(0).integers(0, 255, (32, 32), dtype=np.uint8)
+    Image.fromarray(grey).save(tmp_path / "eight.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "sixteen.png")
+    shallow, deep = (
+        json.loads(
+            camfast(
+                *explaining(
+                    "--json",
+                    "--overwrite",
+                    image=tmp_path / name,
+                    model="resnet20",
+                    weights=tmp_path / "resnet20.safetensors",
+                    layer=None,
+                    size=None,
+                    target=0,
+                )
+            ).out
+        )["probability"]
+        for name in ("eight.png", "sixteen.png")
+    )
+    assert deep == pytest.approx(shallow, rel=1e-3)
+
+
+def test_of_several_pages_the_first_is_explained_and_that_is_said(camfast, explaining, tmp_path):
+    pages = [Image.new("L", (32, 24), value) for value in (10, 20, 30)]
+    pages[0].save(tmp_path / "series.tif", save_all=True, append_images=pages[1:])
+    assert "holds 3 pages; the first is explained" in camfast(*explaining(image=tmp_path / "series.tif")).err
+
+
+def test_a_layer_of_one_cell_is_said_and_not_offered(camfast, refused, explaining, tmp_path):
+    (tmp_path / "pooled.py").write_text(
+        "from torch import nn\n\n\ndef network():\n    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), "
+        "nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))\n"
+    )
+    model = f"{tmp_path / 'pooled.py'}:network"
+    assert refused(*explaining(model=model, layer=None)).rstrip().endswith("choose one such as 0 (Conv2d), 1 (ReLU)")
+    ran = camfast(*explaining("--method", "respond", model=model, layer=2))
+    assert "the map is the same everywhere, as layer '2'" in ran.err
+    assert "the map is the same" not in camfast(*explaining("--overwrite", model=model, layer=1)).err

@@ -271,3 +271,13 @@ def test_a_network_of_nan_is_refused(refused, command, tmp_path):
     models.save_weights(tmp_path / "nan.safetensors", module, arguments=shape)
     line = refused(*command(weights=tmp_path / "nan.safetensors"))
     assert "a window of noise: the network's scores are not finite" in line
+
+
+def test_no_picks_are_said_with_what_to_look_at(camfast, command):
+    said = {}
+    for target in (0, 1, 2):
+        ran = camfast(*command("--also", "picks", "--overwrite", target=target))
+        said["tomo.mrc: no picks; " in ran.err, ", 0 picks" in ran.out] = target
+    assert set(said) == {(True, True), (False, False)}
+    ran = camfast(*command("--also", "picks", "--overwrite", target=said[True, True]))
+    assert "--pick-by map goes by the map alone" in ran.err
