@@ -114,6 +114,8 @@ def check_grid(grid: Tensor, size: Sequence[int], name: str = "size") -> tuple[i
 
 def as_size(size: Sequence[int]) -> tuple[int, ...]:
     """Sizes as ints, but for those that a tracer keeps open."""
+    if isinstance(size, str | int):  # size="grid" is understood by an Explainer
+        raise TypeError(f"size must be one number for each spatial axis, or None for no upsampling; found {size!r}")
     return tuple(extent if isinstance(extent, int | torch.SymInt) else int(extent) for extent in size)
 
 

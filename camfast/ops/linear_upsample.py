@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from camfast.ops.checks import check_grid
+from camfast.ops.checks import as_size, check_grid
 from camfast.ops.registry import Op, ResultShape
 
 
@@ -48,7 +48,7 @@ def linear_upsample(
 
 
 def _prepare(grid: Tensor, size: Sequence[int]) -> tuple[Tensor, list[int]]:
-    return grid, list(size)
+    return grid, list(as_size(size))
 
 
 def _check(grid: Tensor, size: Sequence[int]) -> ResultShape:

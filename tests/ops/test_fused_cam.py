@@ -164,3 +164,15 @@ def test_backends_are_named_and_explained() -> None:
         ops.fused_cam(A, A, "gradcam", backend="gpu")
     with pytest.raises(camfast.BackendError, match=r"fused_cam can't run on cpu by cuda .*backend='torch'"):
         ops.fused_cam(A, A, "gradcam", backend="cuda")
+
+
+@pytest.mark.parametrize("size", ["grid", 4])
+def test_a_size_is_one_number_for_each_axis(size):
+    A = torch.rand(1, 2, 3, 3)
+    for call in (
+        lambda: ops.fused_cam(A, A, "gradcam", size=size),
+        lambda: ops.linear_upsample(A[:, 0], size),
+        lambda: ops.gaussian_upsample(A[:, 0], size, sigma=1.0),
+    ):
+        with pytest.raises(TypeError, match=f"size must be one number for each spatial axis.*found {size!r}"):
+            call()
