@@ -28,6 +28,7 @@ tools:
 	@command -v $${CXX:-c++} >/dev/null || { echo "a C++ compiler is missing: apt-get install g++"; exit 1; }
 
 $(VENV)/installed: constraints.txt pyproject.toml | tools
+	@echo "setting up $(VENV): PyTorch and the tools are downloaded, and the kernels compiled, which takes minutes"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt setuptools pybind11 cmake ninja
 	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[dev]'
