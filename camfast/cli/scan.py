@@ -192,7 +192,9 @@ def _scanned(asked: "Asked", path: Path, client: Any, options: argparse.Namespac
     result = to_file(asked, path, client, resume=True, progress=shown, overwrite=options.overwrite)
     seconds = time.perf_counter() - began
     if result.picks is not None and not len(result.picks):
-        by_map = "" if options.pick_by == "map" else "; --pick-by map goes by the map alone"
+        by_map = (
+            "" if options.pick_by == "map" or asked.target == "predicted" else "; --pick-by map goes by the map alone"
+        )
         checks.warn(
             f"{asked.volume.name}: no picks; if there are such particles, look at contrast (--invert), voxel size and "
             f"--normalize{by_map}"
