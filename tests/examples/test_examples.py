@@ -76,7 +76,7 @@ def test_the_acquisition_shows_both_classes_and_records_them(tmp_path: Path) -> 
 
 def test_the_caller_finds_the_flaw_and_trains_it_away(tmp_path: Path) -> None:
     printed = run(tmp_path, "library_caller.py", "--out", "caller")
-    line = r": right with the corner bright for bar: ([\d.]+), none: ([\d.]+), all: ([\d.]+); (\d+)% of"
+    line = r": with bars ([\d.]+), nowhere ([\d.]+), everywhere ([\d.]+); (\d+)% of"
     flawed, mended = (numbers(printed, name + line) for name in ("as it comes", "map in the loss"))
     assert min(flawed[0], mended[0]) > 0.9  # on data like the training's there is nothing to be seen
     assert mended[1] > flawed[1] + 0.1
