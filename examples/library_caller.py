@@ -103,7 +103,7 @@ models = {"as it comes": (network(), 0.0), "map in the loss": (network(), 1.0)}
 images, classes = draw(60, "bar")
 bars = images[classes == FLAWED]
 maps = {}
-print("two trainings of half a minute each; then the share of images classified rightly, by where the corner is bright")
+print("two trainings of some seconds each; then the share of images classified rightly, by where the corner is bright")
 for name, (model, weight) in models.items():
     train(model, weight=weight)
     maps[name] = camfast.cam(model, bars, LAYER, target=FLAWED, method="hirescam")  # one call
