@@ -105,6 +105,7 @@ parity: build    ## agreement with pytorch-grad-cam and captum, which it install
 	$(BIN)/python -m pytest -m parity
 
 bench: build     ## every figure of bench/README.md, measured and written there
+	$(BIN)/python -m bench.import_time
 	$(BIN)/python -m bench.overhead --write
 	$(BIN)/python -m bench.ratios --patience 5 --write
 	$(BIN)/python -m bench.end_to_end --patience 5 --write
