@@ -54,8 +54,10 @@ class Captured:
         ----------
         values
             y, (N,), or (N, T) for T targets, computed from the model's output: ``scores[:, 3]``.
-        method, relu, upsample, size, sigma, gain, centres, centre, backend
+        method
             See `Explainer`; ``"cam"`` needs a whole pass, and ``"eigencam"`` no graph of the values.
+        relu, upsample, size, sigma, gain, centres, centre, backend
+            See `Explainer`.
 
         Returns
         -------

@@ -42,8 +42,10 @@ def head_map(
         the classes of a tensor exist.
     method
         A name of `camfast.methods` that is made of activations and gradients.
-    relu, size, upsample, sigma, gain, centres, backend
-        See `camfast.ops.fused_cam`. ``size=None`` leaves the map on the features' grid.
+    size
+        See `camfast.ops.fused_cam`; None leaves the map on the features' grid.
+    relu, upsample, sigma, gain, centres, backend
+        See `camfast.ops.fused_cam`.
 
     Returns
     -------

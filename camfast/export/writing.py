@@ -42,13 +42,14 @@ def export(
     """Write a model with its explanation as one graph of plain operations: inputs to scores and maps.
 
     The gradient is a part of the graph in closed form, so that anything that runs the network can run its explanation.
-    What was written is read again and compared with `Explainer` on the example.
+    The model has to be float32 and in eval mode, the method one of activations and gradients. Behind the layer may
+    stand: averages over all positions, flatten and view, linear layers, ReLU, 1×1 convolutions, dropout. What was
+    written is read again and compared with `Explainer` on the example.
 
     Parameters
     ----------
     model, layer, method, relu, size, upsample, sigma, gain, centres
-        See `Explainer`; the model float32 and in eval mode, the method one of activations and gradients. Behind the
-        layer may stand: averages over all positions, flatten and view, linear layers, ReLU, 1×1 convolutions, dropout.
+        See `Explainer`.
     target
         ``"predicted"``, a class, ``"all"`` or a list of classes.
     path

@@ -186,10 +186,12 @@ def confidence_change(
 def average_drop(model: nn.Module, inputs: Tensor, maps: Tensor, **options: Any) -> float:
     """Average drop %: 100/N Σ max(0, Y − O)/Y, what confidence is lost where only the map's parts are seen.
 
+    `confidence_change` gives this and `increase_in_confidence` at once.
+
     Parameters
     ----------
     model, inputs, maps, options
-        See `confidence_change`, which gives this and `increase_in_confidence` at once.
+        See `confidence_change`.
 
     Returns
     -------
@@ -217,10 +219,12 @@ def average_drop(model: nn.Module, inputs: Tensor, maps: Tensor, **options: Any)
 def increase_in_confidence(model: nn.Module, inputs: Tensor, maps: Tensor, **options: Any) -> float:
     """Increase in confidence %: 100/N Σ 1[O > Y], how often the network is surer where only the map's parts are seen.
 
+    `confidence_change` gives this and `average_drop` at once.
+
     Parameters
     ----------
     model, inputs, maps, options
-        See `confidence_change`, which gives this and `average_drop` at once.
+        See `confidence_change`.
 
     Returns
     -------

@@ -13,7 +13,10 @@ DARK = {
     "savefig.facecolor": "#16181c",
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), "#e6e6e6"),
 }
+"""matplotlib's settings for light text on dark ground, which ``dark=True`` stands for; for `matplotlib.rc_context`."""
+
 LIGHT = {"figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white"}
+"""matplotlib's settings for dark text on white ground, the default; for `matplotlib.rc_context`."""
 
 FRAMED = 0.08
 """Room on each side of a panel with a frame, in inches: frames of neighbours don't touch."""

@@ -138,7 +138,9 @@ def form_image(
     InputError
         If the density is not 3-D or the SNR not above 0.
 
-    Source: the recipe of the public scripts behind Respond-CAM's simulated subtomograms, generalised to any box.
+    References
+    ----------
+    The recipe of the public scripts behind Respond-CAM's simulated subtomograms, generalised to any box.
 
     Examples
     --------

@@ -29,7 +29,9 @@ def cnn2(classes: int = 23, width: int = 32, hidden: int = 512, side: int = 40) 
     ValueError
         If ``side`` is not a positive multiple of 8.
 
-    Source: Zhao et al. 2018, Respond-CAM, section 3 (defaults: 4,565,559 parameters).
+    References
+    ----------
+    Zhao et al. 2018, Respond-CAM, section 3 (defaults: 4,565,559 parameters).
 
     Examples
     --------

@@ -41,7 +41,9 @@ def meshnet(
     ValueError
         If an activation or an operation of ``layers`` is unknown, or ``layers`` has no convolution.
 
-    Source: Fedorov et al. 2017, End-to-end learning of brain tissue segmentation.
+    References
+    ----------
+    Fedorov et al. 2017, End-to-end learning of brain tissue segmentation.
 
     Examples
     --------

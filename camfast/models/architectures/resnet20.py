@@ -65,7 +65,9 @@ def resnet20(classes: int = 10) -> ResNet20:
         (N, 3, 32, 32) -> (N, classes) scores before softmax. The layer to explain is ``layer3``:
         (N, 64, 8, 8).
 
-    Source: He et al. 2015, Deep residual learning, section 4.2 (269,722 parameters).
+    References
+    ----------
+    He et al. 2015, Deep residual learning, section 4.2 (269,722 parameters).
 
     Examples
     --------

@@ -35,7 +35,9 @@ def squeezenet1_0(classes: int = 1000) -> nn.Sequential:
         (N, 3, H, W) -> (N, classes) scores before softmax. The layer to explain is ``fire9``: (N, 512, h, w),
         13×13 for 227×227 pixels.
 
-    Source: Iandola et al. 2016, SqueezeNet.
+    References
+    ----------
+    Iandola et al. 2016, SqueezeNet.
 
     Examples
     --------

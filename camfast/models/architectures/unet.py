@@ -78,7 +78,9 @@ def unet(dimensions: int = 2, channels: int = 1, classes: int = 2, width: int = 
     ValueError
         If ``dimensions`` is neither 2 nor 3, or another argument is below 1.
 
-    Source: Ronneberger et al. 2015, U-Net (padded convolutions instead of cropped skips).
+    References
+    ----------
+    Ronneberger et al. 2015, U-Net (padded convolutions instead of cropped skips).
 
     Examples
     --------
