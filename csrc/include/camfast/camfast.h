@@ -23,6 +23,7 @@
 /// Class activation maps from activations and gradients in the caller's memory.
 ///
 /// What holds for every function:
+///
 /// - Arrays are views (View, MutableView): an address, a type, sizes, and strides in elements. Nothing is
 ///   copied, and nothing is kept after the call. contiguous() makes a view of an array without gaps.
 /// - An address is aligned to its element; no more is needed. An output overlaps no input and no other

@@ -1,5 +1,5 @@
 /// \file
-/// Gaussian upsampling: every cell sprays a Gaussian on the pixels (Kim 2020, eq. 4).
+/// Gaussian upsampling: every cell sprays a Gaussian on the pixels (Kim 2020, equation 4).
 #pragma once
 
 #include <cstdint>

@@ -14,9 +14,11 @@ enum class Blend : int {
     max = 1,   ///< the largest
 };
 
-/// out = total, but for the cells o_n + i of the windows n = 0, 1, ... N - 1, in this order:
-///   mean: out[t, o_n + i] += taper[i] maps[n, t, i]            product and sum each rounded to float64
-///   max:  out[t, o_n + i] = max(out[t, o_n + i], maps[n, t, i])   NaN takes the place of a number, and stays
+/// out = total, but for the cells o_n + i of the windows n = 0, 1, ... N - 1, in this order.
+///
+/// - mean: out[t, o_n + i] += taper[i] maps[n, t, i], product and sum each rounded to float64
+/// - max: out[t, o_n + i] = max(out[t, o_n + i], maps[n, t, i]); NaN takes the place of a number, and stays
+///
 /// The bits do not depend on the number of threads, nor on how the windows are divided among calls.
 ///
 /// \param total    (T, D0, D1, D2), float64, contiguous behind T; leading axes of size 1 for fewer.

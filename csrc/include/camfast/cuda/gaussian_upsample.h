@@ -1,5 +1,5 @@
 /// \file
-/// Gaussian upsampling (Kim 2020, eq. 4), on a CUDA device.
+/// Gaussian upsampling (Kim 2020, equation 4), on a CUDA device.
 #pragma once
 
 #include "camfast/cuda/band.h"
