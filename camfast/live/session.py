@@ -1,5 +1,6 @@
 """From a source to all who watch: `Session`."""
 
+import atexit
 import logging
 import threading
 import time
@@ -24,6 +25,7 @@ log = logging.getLogger("camfast.live")
 _WAIT = 0.1
 # Seconds that a frame may take when the session is stopped.
 _PATIENCE = 1.5
+_AT_EXIT = 30.0  # seconds for a frame that was left behind: a thread that still computes when Python ends aborts it
 
 
 class Session:
@@ -182,7 +184,7 @@ class Session:
         """End: finish the frame that is worked on, drop the one that waits, close the sinks.
 
         A frame that takes more than a second and a half is left behind: it is in no count yet, and the sinks are closed
-        behind it. So they are where a sink itself stops the session.
+        behind it. So they are where a sink itself stops the session. A program that ends waits for such a frame.
 
         Raises
         ------
@@ -199,6 +201,7 @@ class Session:
         if inside or not self._done.wait(_PATIENCE):
             if not inside:
                 log.warning("the frame that is worked on takes longer than %g s: it is left behind", _PATIENCE)
+                atexit.register(self._thread.join, _AT_EXIT)
             self._left_behind = True  # to the thread, to close the sinks
         if self._done.is_set():
             self._outlets.close()
