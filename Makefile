@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := setup.py CMakeLists.txt $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu*' -o -name CMakeLists.txt)
 STUDIES := sum_to_score confidence receptive_field segmentation attentive gradient_methods planted_evidence sanity
 OWN := build/studies/subtomograms_snr0.5.safetensors
-PYTHON_FILES := camfast kernels tests bench examples studies docs/site setup.py
+PYTHON_FILES := camfast kernels tests bench reliability examples studies docs/site setup.py
 
 .PHONY: help tools build demo test lint format types cpp-test cpp-package clang-test arm-test napari live docs docs-serve wheel-check parity bench bench-quick studies studies-quick gpu-check release-check clean
 
