@@ -1,5 +1,6 @@
 """Outputs that stand under their final name only when they are whole."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -49,7 +50,9 @@ def staged(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         ) from None
     try:
         yield folder / path.name
-        if path.is_dir():  # a folder cannot be replaced in one step
+        if path.is_dir() or (
+            (folder / path.name).is_dir() and os.path.lexists(path)
+        ):  # neither is replaced in one step
             path.rename(folder / "replaced")
         (folder / path.name).replace(path)
     finally:

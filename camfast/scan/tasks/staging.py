@@ -109,7 +109,7 @@ class Staging:
             new = self.done / output.name
             if not new.exists():
                 continue  # moved before an interruption
-            if output.is_dir():  # a folder cannot be replaced in one step
+            if output.is_dir() or (new.is_dir() and os.path.lexists(output)):  # neither is replaced in one step
                 old = self.folder / f"replaced.{output.name}"
                 shutil.rmtree(old, ignore_errors=True)  # there where this was interrupted
                 output.rename(old)
@@ -130,7 +130,7 @@ class Staging:
     def _cleared(self) -> None:
         for child in self.folder.iterdir():
             if child.name != "lock":
-                if child.is_dir():
+                if child.is_dir() and not child.is_symlink():
                     shutil.rmtree(child)
                 else:
                     child.unlink()
@@ -151,11 +151,21 @@ class Staging:
         finally:
             os.close(descriptor)
 
+    def _check_no_links(self) -> None:
+        """Make sure that what is written and cleared in the folder lies there: a link may have been laid there."""
+        for place in (self.folder, self.folder / "lock", self.parts, self.blocks, self.done, *self.done.rglob("*")):
+            if place.is_symlink():
+                raise InputError(
+                    f"{place} is a link, which no scan makes, and what is written there would go to another place; "
+                    f"remove {self.folder}, or choose another name"
+                )
+
     def _lock(self) -> int:
         while True:
+            self._check_no_links()
             try:
                 self.folder.mkdir(exist_ok=True)
-                descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+                descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
             except OSError as error:
                 raise InputError(
                     f"{self.path}: cannot write in the folder {self.path.parent} ({error.strerror}); write somewhere "
