@@ -24,8 +24,8 @@ class Count:
     descriptors
         Open files, sockets, pipes.
     threads
-        Of Python and of libraries, but for the pool of Zarr's event loop: it has as many as were ever needed at once, up
-        to a limit.
+        Of Python and of libraries, but for the pool of Zarr's event loop, which has as many as were ever needed at once
+        and never fewer.
     """
 
     seconds: float
