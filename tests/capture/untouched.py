@@ -40,16 +40,38 @@ def _values(model: nn.Module) -> dict[str, Tensor]:
     return model.state_dict() | {name: gradient for name, gradient in gradients.items() if gradient is not None}
 
 
+class Snapshot:
+    """A network's tensors, gradients, hooks, attributes and the modes of torch at one moment."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._state = _state(model)
+        values = _values(model)
+        self._bits = {name: value.clone() for name, value in values.items()}
+        self._versions = {name: value._version for name, value in values.items()}
+
+    def differences(self) -> list[str]:
+        """What is different now."""
+        state, values = _state(self._model), _values(self._model)
+        found = [kind for kind in state if state[kind] != self._state[kind]]
+        if values.keys() != self._bits.keys():
+            return [*found, f"gradients or buffers {sorted(values.keys() ^ self._bits.keys())}"]
+        for name, value in values.items():
+            if not torch.equal(value.isnan(), self._bits[name].isnan()) or not torch.equal(
+                value.nan_to_num(), self._bits[name].nan_to_num()
+            ):
+                found.append(f"the values of {name}")
+            elif value._version != self._versions[name]:
+                found.append(f"{name} was written to, which breaks graphs that hold it")
+        return found
+
+
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
     """Check that a block changes no tensor, gradient, hook, attribute or mode, where it doesn't fail."""
-    before, bits = _state(model), {name: value.clone() for name, value in _values(model).items()}
-    versions = {name: value._version for name, value in _values(model).items()}
+    before = Snapshot(model)
     yield
-    assert _state(model) == before
-    for name, value in _values(model).items():
-        assert torch.equal(value, bits[name]), name
-        assert value._version == versions[name], f"{name} was written to, which breaks graphs that hold it"
+    assert before.differences() == []
 
 
 class Counting(nn.Module):
