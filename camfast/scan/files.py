@@ -1,6 +1,7 @@
 """Reading and writing volumes: which format a file has, and which one it gets."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from camfast.scan.formats.nifti import read_nifti
 from camfast.scan.formats.ome_zarr import is_store, read_ome_zarr
 from camfast.scan.formats.ome_zarr_writer import write_ome_zarr
 from camfast.scan.formats.tiff import read_tiff
+from camfast.scan.unchanged import State
 from camfast.scan.volumes import Volume, volume_of
 
 MRC_ENDINGS = (".mrc", ".mrcs", ".map", ".rec", ".st", ".ali", ".ccp4")
@@ -74,7 +76,9 @@ def read_volume(source: Any) -> Volume:
         found, expected = ("a folder", "a file") if path.is_dir() else ("a file", "a folder")
         raise InputError(f"{path}: is {found}, expected {expected} of this name")
     try:
-        return READERS[ending](path)
+        # of a folder of many files it would take long, and its values are read later
+        state = None if path.is_dir() else State.of(path)
+        return replace(READERS[ending](path), state=state)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file and its rights") from None
 

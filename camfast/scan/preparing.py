@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,6 +20,7 @@ from camfast.scan.formats.chunked import ChunkedArray
 from camfast.scan.masking import chosen_windows
 from camfast.scan.picking.picks import default_distance
 from camfast.scan.tasks.assembly import Upsampler
+from camfast.scan.unchanged import Unchanged
 from camfast.scan.volumes import Volume
 from camfast.scan.windows.bricks import Brick, bricks_of
 from camfast.scan.windows.density import Density, Normalize
@@ -108,6 +108,8 @@ class Planned:
         Windows that the mask leaves, bool (nz, ny, nx); None: all.
     first
         What one window of noise gave.
+    watched
+        The file of the volume, which has to stay as it is.
     """
 
     asked: Asked
@@ -115,6 +117,7 @@ class Planned:
     lattice: Lattice
     chosen: NDArray[np.bool_] | None
     first: Explained
+    watched: Unchanged | None
 
     @property
     def plan(self) -> Plan:
@@ -162,13 +165,14 @@ def planned(asked: Asked) -> Planned:
         If volume, mask, network, layer, target, window and stride do not fit each other.
     """
     source = read_volume(asked.volume)
+    watched = Unchanged.of(source)
     plan = plan_windows(source.shape, asked.window, asked.stride)
     # any values do where only shapes are looked at
     nothing = Volume(np.array([0.0, 1.0], np.float32).reshape(2, 1, 1))
     first = first_window(Exact(asked.explainer, Density(nothing, None), plan, asked.target), plan)
     lattice = lattice_of(plan, first.grids.shape[-3:], _centres(asked.explainer, plan))
     chosen = None if asked.mask is None else chosen_windows(asked.mask, source, plan)
-    return Planned(asked, source, lattice, chosen, first)
+    return Planned(asked, source, lattice, chosen, first, watched)
 
 
 def _centres(explainer: "Explainer", plan: Plan) -> tuple[tuple[float, float], ...] | None:
@@ -268,7 +272,7 @@ def identity(plan: Planned) -> dict[str, Any]:
     same = [one.name for one in fields(asked) if one.name not in _NO_MATTER]
     chosen = None if plan.chosen is None else hashlib.sha256(np.packbits(plan.chosen).data).hexdigest()
     return {
-        "volume": _volume_identity(plan.source),
+        "volume": _volume_identity(plan.source, plan.watched),
         "window": list(plan.plan.window),
         "stride": list(plan.plan.stride),
         "mask": chosen,
@@ -278,21 +282,12 @@ def identity(plan: Planned) -> dict[str, Any]:
     }
 
 
-def _volume_identity(volume: Volume) -> dict[str, Any]:
+def _volume_identity(volume: Volume, watched: Unchanged | None) -> dict[str, Any]:
     found: dict[str, Any] = {"shape": list(volume.shape), "voxel_angstrom": as_json(volume.voxel_angstrom)}
-    if volume.path is None:
-        digest = hashlib.sha256()
-        for plane in range(volume.shape[0]):
-            digest.update(np.ascontiguousarray(volume.data[plane : plane + 1]).data)
-        return {**found, "sha256": digest.hexdigest()}
-    files = [volume.path]
-    if volume.path.is_dir():
-        files = sorted(path for path in volume.path.rglob("*") if path.is_file())
-    states = [path.stat() for path in files]
-    latest = max((state.st_mtime_ns for state in states), default=0)
-    return {
-        **found,
-        "path": str(Path(volume.path).resolve()),
-        "bytes": sum(s.st_size for s in states),
-        "changed": latest,
-    }
+    if watched is not None:
+        known = {name: value for name, value in asdict(watched.state).items() if value is not None}
+        return {**found, "path": str(watched.path.resolve()), **known}
+    digest = hashlib.sha256()
+    for plane in range(volume.shape[0]):
+        digest.update(np.ascontiguousarray(volume.data[plane : plane + 1]).data)
+    return {**found, "sha256": digest.hexdigest()}

@@ -1,7 +1,7 @@
 """A scan whose result is a file: it can be interrupted anywhere, and goes on where it was."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from camfast.scan.tasks.job import Block, Job
 from camfast.scan.tasks.parts import FolderParts
 from camfast.scan.tasks.running import Local, Runner, run, threads
 from camfast.scan.tasks.staging import Staging
+from camfast.scan.unchanged import ChangedError, Unchanged
 from camfast.scan.windows.bricks import blocks_of
 
 
@@ -46,27 +47,53 @@ def to_file(asked: Asked, path: Path, client: Any, *, resume: bool, progress: bo
     outputs = [path, *side_names(path, plan)]
     _check_not_read(outputs, asked)
     same = identity(plan)
-    with staging.opened(same, outputs, resume=resume, overwrite=overwrite) as choices:
+    with _said_what_is_kept(staging), staging.opened(same, outputs, resume=resume, overwrite=overwrite) as choices:
         fresh = not choices
         choices.setdefault("threads", torch.get_num_threads())
-        with threads(choices["threads"]), _runner(client, staging.folder) as runner:
+        with threads(choices["threads"]), _runner(client, staging) as runner:
             ready = prepared(plan, choices)
+            staging.expected = len(ready.bricks)
             writer = _writer(staging.done / path.name, plan, ready.sizes.block)
             if fresh:
                 writer.create()
                 staging.keep(same, choices)
             job = _job(plan, ready, writer, staging, choices["threads"])
-            try:
+            with _watched(plan.watched, staging):
                 run(job, runner, progress=progress)
                 facts = [job.parts.facts(brick.number) for brick in job.bricks]
                 found = _finished(job, plan, ready, staging, facts, runner)
-            except KeyboardInterrupt:
-                done = sum(brick.number in job.parts for brick in job.bricks)
-                kept = f"{done} of {len(job.bricks)} bricks of windows are kept in {staging.folder}"
-                raise KeyboardInterrupt(f"{kept}, and the same scan goes on there" if done else "") from None
-        staging.publish(outputs)
+        staging.publish(outputs, overwrite=overwrite)
     warn_of_ill_conditioned(facts, asked.explainer.layer)
     return ScanResult(open_written(path), found.scores, path, found.picks, difference(job, facts), residual(facts))
+
+
+@contextmanager
+def _said_what_is_kept(staging: Staging) -> Iterator[None]:
+    """Let an interrupt say what is finished."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        done = len(list(staging.parts.glob("[!.]*.safetensors")))
+        count = f"{done} of {staging.expected}" if staging.expected else str(done)
+        kept = f"{count} bricks of windows are kept in {staging.folder}, and the same scan goes on there"
+        raise KeyboardInterrupt(kept if done else "") from None
+
+
+@contextmanager
+def _watched(volume: Unchanged | None, staging: Staging) -> Iterator[None]:
+    """Make sure that what was read within the block stayed as it was.
+
+    Of a file that is known for each part, so those that are kept are good for whoever puts the file back. A folder of
+    many files is looked at in the end: what was computed may be of two versions, and goes.
+    """
+    try:
+        yield
+        if volume is not None:
+            volume.check()
+    except ChangedError:
+        if volume is not None and volume.state.files is not None:
+            staging.clear()
+        raise
 
 
 def _check_not_read(outputs: Sequence[Path], asked: Asked) -> None:
@@ -77,12 +104,12 @@ def _check_not_read(outputs: Sequence[Path], asked: Asked) -> None:
                 raise InputError(f"{path} is the {name}; write the result under another name")
 
 
-def _runner(client: Any, folder: Path) -> AbstractContextManager[Runner]:
+def _runner(client: Any, staging: Staging) -> AbstractContextManager[Runner]:
     if client is None:
-        return nullcontext(Local())
+        return nullcontext(Local(staging.check_own))
     from camfast.scan.tasks.cluster import Cluster
 
-    return Cluster(client, folder)
+    return Cluster(client, staging.folder)
 
 
 def _writer(path: Path, plan: Planned, side: int) -> Writer:
@@ -101,7 +128,7 @@ def _job(plan: Planned, ready: Prepared, writer: Writer, staging: Staging, threa
     distance = plan.distance if {"picks", "report"} & set(plan.asked.also) else None
     return Job(
         ready.trunk, ready.bricks, blocks, plan.chosen, ready.sizes.batch, plan.blend, plan.upsampler, writer,
-        FolderParts(staging.parts), staging.blocks, threads, distance,
+        FolderParts(staging.parts), staging.blocks, threads, distance, plan.watched,
     )  # fmt: skip
 
 

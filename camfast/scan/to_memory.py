@@ -77,9 +77,11 @@ def to_memory(asked: Asked, client: Any, *, progress: bool) -> ScanResult:
     blocks = [Block(t * len(pieces) + i, t, piece) for t in range(plan.targets or 1) for i, piece in enumerate(pieces)]
     job = Job(
         ready.trunk, ready.bricks, blocks, plan.chosen, ready.sizes.batch, plan.blend, plan.upsampler, writer,
-        MemoryParts(), None, torch.get_num_threads(), None,
+        MemoryParts(), None, torch.get_num_threads(), None, plan.watched,
     )  # fmt: skip
     run(job, Local(), progress=progress)
+    if plan.watched is not None:
+        plan.watched.check()
     facts = [job.parts.facts(brick.number) for brick in job.bricks]
     warn_of_ill_conditioned(facts, asked.explainer.layer)
     return ScanResult(

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from camfast.errors import InputError
+from camfast.scan.unchanged import State
 
 Triple = tuple[float, float, float]
 
@@ -48,6 +49,8 @@ class Volume:
         The file it came from.
     tomogram
         What a list calls it, such as RELION's ``rlnTomoName``; None: as its file.
+    state
+        What the file was known by before it was opened, for it to be noticed where it changes.
     """
 
     data: Any
@@ -56,6 +59,7 @@ class Volume:
     start: tuple[int, int, int] = (0, 0, 0)
     path: Path | None = None
     tomogram: str | None = None
+    state: State | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -214,6 +218,12 @@ def known_voxel_size(sizes: Sequence[float]) -> Triple | None:
     if not all(np.isfinite(size) and size > 0 for size in (z, y, x)) or z == y == x == 1.0:
         return None
     return z, y, x
+
+
+def known_origin(lengths: Sequence[float]) -> Triple:
+    """Return a position (z, y, x); 0 where one of its lengths is no finite number, which is no position."""
+    z, y, x = (float(length) for length in lengths)
+    return (z, y, x) if all(np.isfinite((z, y, x))) else (0.0, 0.0, 0.0)
 
 
 def check_voxel_size(volume: Volume, model_angstrom: float | None) -> None:

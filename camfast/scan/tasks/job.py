@@ -15,6 +15,7 @@ from camfast.scan.formats.writer import Writer
 from camfast.scan.picking.peaks import Peaks, halo, peaks
 from camfast.scan.tasks.assembly import Upsampler, blended
 from camfast.scan.tasks.parts import Part, Parts, Source, compute, write_whole
+from camfast.scan.unchanged import Unchanged
 from camfast.scan.windows.bricks import Brick, Slices, grown, planes_of, relative
 from camfast.scan.windows.plan import Blend
 
@@ -68,6 +69,8 @@ class Job:
         Threads of an operation of torch, which results depend on.
     pick_distance
         Distance of peaks that are looked for, in voxels; None: none are.
+    watched
+        The file of the volume, which has to stay as it is.
     """
 
     source: Source
@@ -82,6 +85,7 @@ class Job:
     markers: Path | None
     threads: int
     pick_distance: float | None
+    watched: Unchanged | None
 
     @property
     def windows(self) -> int:
@@ -94,8 +98,17 @@ class Job:
         return len(brick.origins) if self.chosen is None else int(self.chosen[brick.windows].sum())
 
     def read(self, number: int) -> Tensor:
-        """Read what a brick needs."""
-        return self.source.read(self.bricks[number])
+        """Read what a brick needs.
+
+        Raises
+        ------
+        InputError
+            If the volume's file was changed meanwhile: no part may be of another version than the others.
+        """
+        values = self.source.read(self.bricks[number])
+        if self.watched is not None:
+            self.watched.check(folders=False)
+        return values
 
     def compute(self, number: int, values: Tensor, advance: Callable[[int], None] | None = None) -> Part:
         """Compute a brick's part of what was read; ``advance`` is told how many windows are done each time."""

@@ -26,7 +26,16 @@ class Runner(Protocol):
 
 
 class Local:
-    """The process itself: while a brick is computed, the next one is read and the last one is kept."""
+    """The process itself: while a brick is computed, the next one is read and the last one is kept.
+
+    Parameters
+    ----------
+    check
+        Called before something is kept; it raises where the place for that isn't this scan's any more.
+    """
+
+    def __init__(self, check: Callable[[], None] | None = None) -> None:
+        self._check = check or _nothing
 
     def bricks(self, job: Job, numbers: list[int], advance: Advance) -> None:
         """Compute bricks one after the other."""
@@ -36,6 +45,7 @@ class Local:
                 part = job.compute(number, values, advance)
                 if kept is not None:
                     kept.result()
+                self._check()
                 kept = keeper.submit(job.parts.save, number, part)
             if kept is not None:
                 kept.result()
@@ -43,8 +53,13 @@ class Local:
     def tasks(self, function: Callable[..., Any], job: Any, items: Iterable[Any], advance: Advance) -> None:
         """Call the function for one item after the other."""
         for item in items:
+            self._check()
             function(job, item)
             advance(1)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _read_ahead(job: Job, numbers: list[int], reader: ThreadPoolExecutor) -> Iterator[tuple[int, Tensor]]:

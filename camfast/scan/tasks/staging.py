@@ -1,16 +1,16 @@
 """Outputs that stand under their final names only when they are whole, and what is kept until then."""
 
-import fcntl
 import json
 import os
 import shutil
-import socket
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from camfast.errors import InputError
+from camfast.scan.tasks.locking import Lock
 from camfast.scan.tasks.output import check_output
 from camfast.scan.tasks.parts import write_whole
 
@@ -24,6 +24,7 @@ class Staging:
                             parts/     a file for each brick of windows that is done
                             blocks/    a file for each block of the map that is written
                             done/      the outputs, under their final names
+                            moving     there from when the first of them is moved to its place
                             lock       who is at work
 
     Parameters
@@ -36,6 +37,9 @@ class Staging:
         self.path = path
         self.folder = path.with_name(f".{path.name}.partial")
         self.parts, self.blocks, self.done = (self.folder / name for name in ("parts", "blocks", "done"))
+        self._moving = self.folder / "moving"
+        self.expected: int | None = None  # parts, once it is known how many there will be
+        self._lock: Lock | None = None
 
     def check(self, *, overwrite: bool) -> None:
         """Make sure that the output can be written, and clear up after a scan that was killed when all was done.
@@ -76,35 +80,69 @@ class Staging:
             If an output exists, the folder cannot be written to, another process is at work in it, or what is there
             belongs to another computation.
         """
+        with self._locked():
+            try:
+                yield self._begun(identity, outputs, resume=resume, overwrite=overwrite)
+            finally:
+                with suppress(InputError):  # where another process is at work by now it is its own
+                    self.check_own()
+                    if not any(self.parts.glob("*")):
+                        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _begun(
+        self, identity: Mapping[str, Any], outputs: Sequence[Path], *, resume: bool, overwrite: bool
+    ) -> dict[str, Any]:
         known = self._known()
         same = resume and known is not None and known["identity"] == identity and self._has_output()
+        moved = same and self._moving.exists()  # side outputs that stand there are this scan's
         for output in outputs:
-            # side outputs that stand there may be those of an interruption in the very last moment
-            check_output(output, overwrite=overwrite or (same and output != self.path))
+            check_output(output, overwrite=overwrite or (moved and output != self.path))
         if known is not None and resume and known["identity"] != identity and not overwrite:
             raise InputError(
                 f"{self.folder} holds what is left of another scan ({_differences(known['identity'], identity)}); go "
                 "on with that one, or start anew with --overwrite (overwrite=True)"
             )
-        with self._locked():
-            if not same:
-                self._cleared()
-                known = {"identity": dict(identity), "choices": {}}
-            assert known is not None
-            self._made()
-            try:
-                yield known["choices"]
-            finally:
-                if not any(self.parts.glob("*")):
-                    shutil.rmtree(self.folder, ignore_errors=True)
+        if not same:
+            self.clear()
+            known = {"identity": dict(identity), "choices": {}}
+        assert known is not None
+        for folder in (self.parts, self.blocks, self.done):
+            folder.mkdir(exist_ok=True)
+        choices: dict[str, Any] = known["choices"]
+        return choices
+
+    def check_own(self) -> None:
+        """Make sure that the folder is still this process's: a person may have removed it, and begun another scan.
+
+        Raises
+        ------
+        InputError
+            If not.
+        """
+        if self._lock is not None:
+            self._lock.check()
 
     def keep(self, identity: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
         """Write down what is computed and how, for who goes on with it."""
         text = json.dumps({"identity": identity, "choices": choices}, indent=1)
         write_whole(self.folder / "job.json", text.encode())
 
-    def publish(self, outputs: Sequence[Path]) -> None:
-        """Move the outputs to their places, the main one last, and remove the folder."""
+    def publish(self, outputs: Sequence[Path], *, overwrite: bool) -> None:
+        """Move the outputs to their places, the main one last, and remove the folder.
+
+        Raises
+        ------
+        InputError
+            If the folder is another process's by now, something in it was removed, or, unless ``overwrite``, something
+            else has come to stand where an output belongs; what is finished is kept.
+        """
+        self.check_own()
+        if not self._moving.exists():
+            if gone := [output.name for output in outputs if not (self.done / output.name).exists()]:
+                raise InputError(f"{self.done / gone[0]} was removed while the scan ran; scan again")
+            for output in outputs:
+                check_output(output, overwrite=overwrite)
+            self._moving.touch()
         for output in sorted(outputs, key=lambda one: one == self.path):
             new = self.done / output.name
             if not new.exists():
@@ -127,29 +165,27 @@ class Staging:
         """Whether the output grows here: it is made before anything is kept, and moved away at the very end."""
         return (self.done / self.path.name).exists()
 
-    def _cleared(self) -> None:
-        for child in self.folder.iterdir():
+    def clear(self) -> None:
+        """Remove what was finished, the jobs of workers first: those still at work then leave no trace."""
+        for child in sorted(self.folder.iterdir(), key=Path.is_dir):
             if child.name != "lock":
                 if child.is_dir() and not child.is_symlink():
-                    shutil.rmtree(child)
+                    old = child.rename(self.folder / f"old.{uuid.uuid4().hex}")  # at once, and not file by file
+                    shutil.rmtree(old, ignore_errors=True)
                 else:
-                    child.unlink()
-
-    def _made(self) -> None:
-        for folder in (self.parts, self.blocks, self.done):
-            folder.mkdir(exist_ok=True)
+                    child.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Keep other processes out; a killed one leaves no lock behind, as the system gives it back."""
-        descriptor = self._lock()
+        """Keep other processes out."""
+        self._check_no_links()
         try:
-            with suppress(OSError):  # a full disk says so where something is computed
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-            yield
+            with Lock(self.folder, self.path) as self._lock:
+                yield
         finally:
-            os.close(descriptor)
+            self._lock = None
+            with suppress(OSError):  # network file systems keep a file that is open, and with it the folder
+                self.folder.rmdir()
 
     def _check_no_links(self) -> None:
         """Make sure that what is written and cleared in the folder lies there: a link may have been laid there."""
@@ -159,32 +195,6 @@ class Staging:
                     f"{place} is a link, which no scan makes, and what is written there would go to another place; "
                     f"remove {self.folder}, or choose another name"
                 )
-
-    def _lock(self) -> int:
-        while True:
-            self._check_no_links()
-            try:
-                self.folder.mkdir(exist_ok=True)
-                descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-            except OSError as error:
-                raise InputError(
-                    f"{self.path}: cannot write in the folder {self.path.parent} ({error.strerror}); write somewhere "
-                    "else"
-                ) from None
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                who = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
-                os.close(descriptor)
-                raise InputError(
-                    f"{self.path}: {who} is scanning into it; wait until it has finished, or choose another name"
-                ) from None
-            except OSError:  # some file systems of clusters have no locks
-                return descriptor
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), (self.folder / "lock").stat()):
-                    return descriptor
-            os.close(descriptor)  # of a folder that was removed meanwhile, as it was finished
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
