@@ -4,11 +4,11 @@ The names below are the public ones. Importing camfast compiles nothing, needs n
 batch takes; everything else is loaded when it is first used.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import camfast._interrupt  # noqa: F401  (first, as what follows takes a second or two)
 from camfast import ops
+from camfast._later import later
 from camfast._version import __version__
 from camfast.cam import cam
 from camfast.capture import Captured, capture
@@ -123,15 +123,4 @@ _LATER = {
     "save_maps": "camfast.saving",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _SUBPACKAGES:
-        return importlib.import_module(f"camfast.{name}")
-    if name in _LATER:
-        found = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
-        return found
-    raise AttributeError(f"module 'camfast' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(globals().keys() | set(__all__))
+__getattr__, __dir__ = later(__name__, _LATER, _SUBPACKAGES)

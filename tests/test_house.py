@@ -18,7 +18,7 @@ PACKAGE = ROOT / "camfast"
 
 # What stands further down may import from what stands further up, never the other way round.
 ORDER = (
-    {"errors", "_interrupt", "_version"},
+    {"errors", "_interrupt", "_later", "_text", "_version", "_whole"},
     {"_extras"},
     {"_C", "_C_cuda", "kernels"},
     {"ops"},
@@ -120,7 +120,7 @@ def _upward(path: Path) -> Iterator[str]:
             if own == "ops" and parts[1] != "__init__" and _rank(WITHIN_OPS, inner) >= _rank(WITHIN_OPS, parts[1]):
                 yield place
         elif own in ASIDE:
-            if target not in {"errors", "_extras"}:
+            if target not in {"errors", "_extras", "_text", "_whole"}:
                 yield place
         elif target in ASIDE:
             if _rank(ORDER, own) < _rank(ORDER, "live"):
@@ -201,7 +201,7 @@ def _public(module: ModuleType) -> set[str]:
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("camfast"):
-            names |= {alias.asname or alias.name for alias in node.names}
+            names |= {alias.asname or alias.name for alias in node.names if node.module != "camfast._later"}
     return names
 
 

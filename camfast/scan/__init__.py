@@ -4,9 +4,9 @@ The name ``camfast.scan`` itself is the function; import the others from here: `
 They are loaded when they are first used.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from camfast._later import later
 from camfast.scan.scanner import scan
 
 if TYPE_CHECKING:
@@ -23,13 +23,4 @@ _LATER = {
     "write_volumes": "camfast.scan.files",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        found = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
-        return found
-    raise AttributeError(f"module 'camfast.scan' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(globals().keys() | set(__all__))
+__getattr__, __dir__ = later(__name__, _LATER)
