@@ -26,6 +26,9 @@ CLI = "reference/cli.md"
 
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 _FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
+_PREFORMATTED = re.compile(r"<pre\b.*?</pre>", re.DOTALL)
+_CODE = re.compile(r"<code>([^<]*)</code>")
+_WORD = re.compile(r"[^\s]*-[^\s]*")
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\(?:\(|\[)(.*?)\\(?:\)|\])</\1>', re.DOTALL)
 
 
@@ -61,23 +64,30 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn LaTeX into MathML, which browsers draw themselves."""
+    """Turn LaTeX into MathML, which browsers draw themselves, and keep options in code from breaking at a hyphen."""
 
     def formula(match: re.Match[str]) -> str:
         kind, latex = match.groups()
         display = "block" if kind == "div" else "inline"
         return f'<{kind} class="formula">{convert(unescape(latex), display=display)}</{kind}>'
 
-    return _FORMULA.sub(formula, html)
+    def whole(match: re.Match[str]) -> str:
+        return "<code>" + _WORD.sub(lambda word: f'<span class="whole">{word[0]}</span>', match[1]) + "</code>"
+
+    start, parts = 0, []
+    for block in _PREFORMATTED.finditer(html):
+        parts += [_CODE.sub(whole, html[start : block.start()]), block[0]]
+        start = block.end()
+    return _FORMULA.sub(formula, "".join([*parts, _CODE.sub(whole, html[start:])]))
 
 
 def _command_line() -> str:
     """The page of `camfast --help` and of each command's."""
     parser = cli.parser()
-    parser.formatter_class = _Wide
+    parser.formatter_class = _wide(parser)
     lines = ["# Command line", "", "What `camfast --help` says, and the help of each command.", ""]
     for name, command in [("camfast", parser), *_commands(parser)]:
-        command.formatter_class = _Wide
+        command.formatter_class = _wide(command)
         lines += [f"## {name}", "", "```text", command.format_help().rstrip(), "```", ""]
     return "\n".join(lines)
 
@@ -88,8 +98,11 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.A
             yield from ((command.prog, command) for command in action.choices.values())
 
 
-class _Wide(argparse.RawDescriptionHelpFormatter):
-    """Help as wide as the page, whatever the terminal of who builds it."""
+def _wide(parser: argparse.ArgumentParser) -> type[argparse.HelpFormatter]:
+    """The parser's own formatter, as wide as the page, whatever the terminal of who builds it."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **{**options, "width": 100})
+    class Wide(parser.formatter_class):  # type: ignore[name-defined,misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **{**options, "width": 96})
+
+    return Wide
