@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from camfast._extras import require
+from camfast._whole import write_whole
 from camfast.engine import Explainer
 from camfast.errors import InputError
 from camfast.explanation import Explanation
@@ -76,12 +77,7 @@ def save_maps(path: str | os.PathLike[str], result: Explanation, explainer: Expl
     about = json.dumps(provenance(explainer, result.targets, **more), sort_keys=True)
     # clones, as safetensors refuses tensors that share memory: maps of size="grid" are their grid
     content = safetensors.torch.save({name: value.clone() for name, value in kept.items()}, metadata={_KEY: about})
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, content)
 
 
 def load_maps(path: str | os.PathLike[str]) -> Explanation:

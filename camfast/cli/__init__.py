@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from camfast._interrupt import INTERRUPTED
+from camfast._text import printable
 from camfast._version import __version__
 from camfast.cli import checks, demo, explain, info, live, scan, slurm, view
 from camfast.errors import CamfastError
@@ -64,12 +65,12 @@ def _end(options: argparse.Namespace, text: str, code: int) -> int:
     if options.debug:
         traceback.print_exc()
     with suppress(OSError):  # the terminal may be gone
-        print(f"camfast: {' '.join(text.split())}", file=sys.stderr)
+        print(f"camfast: {printable(' '.join(text.split()))}", file=sys.stderr)
     return code
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"camfast: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"camfast: warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):

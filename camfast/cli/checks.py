@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
+from camfast._text import printable
 from camfast.errors import CamfastError, InputError, came_from_network
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def warn(text: str) -> None:
     """Print a warning on standard error."""
-    print(f"camfast: warning: {text}", file=sys.stderr)
+    print(f"camfast: warning: {printable(text)}", file=sys.stderr)
 
 
 @contextmanager

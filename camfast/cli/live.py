@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from camfast._text import printable
 from camfast.cli import inputs, network
 from camfast.errors import InputError
 
@@ -32,9 +33,9 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         "live",
         parents=[common],
         help="overlay on a web page while frames arrive",
-        description="Show where a network looks, frame by frame, while a camera or a microscope gives them: on a web "
-        "page, and in whatever else --sink names. Frames are never queued: the newest is shown, and those that it "
-        "overtakes are counted as dropped.",
+        description="Show where a network looks, frame by frame, while a camera or a microscope\n"
+        "gives them: on a web page, and in whatever else --sink names. Frames are never\n"
+        "queued: the newest is shown, and those that it overtakes are counted as dropped.",
         epilog=_listed("sources", SOURCES) + "\n\n" + _listed("sinks", SINKS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -99,7 +100,7 @@ def run(options: argparse.Namespace) -> None:
             raise KeyboardInterrupt(_summary(session.status())) from None
         except Exception:
             if session.status()["arrived"] and not options.quiet:
-                print(f"camfast: {_summary(session.status())}", file=sys.stderr)
+                print(f"camfast: {printable(_summary(session.status()))}", file=sys.stderr)
             raise
         finally:
             session.stop()
@@ -209,12 +210,19 @@ def _summary(status: dict[str, Any]) -> str:
     )
 
 
+class _Printable(logging.Formatter):
+    """Names of files and what senders say go into the log; a traceback keeps its lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), keep="\n\t")
+
+
 @contextmanager
 def _log(options: argparse.Namespace) -> Iterator[None]:
     """Say on standard error what happens to the source."""
     log = logging.getLogger("camfast.live")
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("camfast: %(message)s"))
+    handler.setFormatter(_Printable("camfast: %(message)s"))
     level = log.level
     log.setLevel(logging.DEBUG if options.debug else logging.ERROR if options.quiet else logging.INFO)
     log.addHandler(handler)

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from camfast._text import printable
 from camfast.cli.checks import first_line, input_errors, warn
 from camfast.errors import InputError
 
@@ -263,4 +264,4 @@ def show(options: argparse.Namespace, facts: Mapping[str, Any], lines: Iterable[
             facts = {**facts, "untrained": True}
         print(json.dumps(facts, ensure_ascii=False))
     elif not options.quiet:
-        print("\n".join(lines))
+        print("\n".join(printable(line, keep="\n\t") for line in lines))

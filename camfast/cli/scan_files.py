@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from camfast._text import printable
 from camfast.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,15 +20,27 @@ def output_names(pattern: str, tomograms: "list[Tomogram]") -> list[Path]:
     Raises
     ------
     InputError
-        If several tomograms would be written under one name, or something else than ``{name}`` is in braces.
+        If several tomograms would be written under one name, something else than ``{name}`` is in braces, or a name
+        that a list gives would lead to another folder.
     """
     if unknown := re.search(r"\{[^{}]*\}", pattern.replace("{name}", "")):
         raise InputError(f"-o {pattern}: {unknown[0]} stands for nothing; only {{name}}, the tomogram's name, does")
+    for tomogram in tomograms if "{name}" in pattern else ():
+        if not _is_plain(tomogram.name):
+            raise InputError(
+                f"-o {pattern}: a tomogram is called {tomogram.name!r}, and an output of this name would lie elsewhere "
+                "or could not be named again; call it otherwise in the list, or give -o without {name}"
+            )
     outputs = [Path(pattern.replace("{name}", tomogram.name)) for tomogram in tomograms]
     if len(set(outputs)) < len(outputs):
         wrong = "two tomograms have the same name" if "{name}" in pattern else "there are several tomograms"
         raise InputError(f"-o {pattern}: {wrong}, and each needs its own output; write -o 'FOLDER/{{name}}.zarr'")
     return outputs
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name, which a list of somebody else may give, is that of a file and nothing more."""
+    return bool(name) and printable(name) == name and not set(name) & set("/\\")
 
 
 def check_outputs(

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from camfast._whole import write_whole
 from camfast.cli import network
 from camfast.errors import InputError
 
@@ -181,7 +182,8 @@ def _shown(facts: dict[str, Any]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
+    """Write a file in the place of what is there; where that is a link, what it leads to stays."""
     try:
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text.encode())
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from None

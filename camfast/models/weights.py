@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from camfast._whole import write_whole
 from camfast.errors import InputError
 
 KNOWN_METADATA: dict[str, tuple[type, ...]] = {
@@ -122,12 +123,7 @@ def save_weights(path: str | os.PathLike[str], module: nn.Module, **metadata: An
         raise InputError(f"{path}: metadata must be what JSON can hold: {error}") from error
     tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
     content = _sorted_header(safetensors.torch.save(tensors, metadata=texts))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, content)
 
 
 def _read_safetensors(path: Path) -> Weights:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camfast._extras import require
+from camfast._text import printable
+from camfast._whole import write_whole
 from camfast.errors import InputError
 from camfast.scan.picking.picks import Picks
 from camfast.scan.volumes import Volume
@@ -28,6 +30,7 @@ COLUMNS = (
     "AutopickFigureOfMerit",
     "ClassNumber",
 )
+_RESERVED = re.compile(r"[_#$';\[\]]|(data_|loop_|global_|save_|stop_)|[?.]$", re.IGNORECASE)  # words of STAR itself
 IDENTITY = np.eye(4).tolist()
 
 
@@ -113,8 +116,10 @@ def write_star(
         places = [f"{round(float(length), 3) + 0.0:.3f}" for length in (*voxels[::-1], *from_centre[::-1])]
         loop.add_row([*names, *places, f"{float(value):.6g}", str(int(label) + 1)])
     known = dict(labels.items() if isinstance(labels, Mapping) else enumerate(labels or ()))
-    classes = [f"# class {index + 1}: {known[index]}" for index in sorted(set(picks.label.tolist()) & set(known))]
-    _write(Path(path), "\n".join(["", VERSION, *classes, "", document.as_string()]))
+    classes = [
+        f"# class {index + 1}: {printable(known[index])}" for index in sorted(set(picks.label.tolist()) & set(known))
+    ]
+    write_whole(Path(path), "\n".join(["", VERSION, *classes, "", document.as_string()]).encode())
 
 
 def write_copick(
@@ -186,7 +191,7 @@ def write_copick(
         "points": points,
         "trust_orientation": False,
     }
-    _write(Path(path), json.dumps(content, indent=1) + "\n")
+    write_whole(Path(path), (json.dumps(content, indent=1) + "\n").encode())
 
 
 def copick_name(name: str, *, user: str = "camfast", session: str = "0") -> str:
@@ -212,16 +217,11 @@ def copick_name(name: str, *, user: str = "camfast", session: str = "0") -> str:
 
 
 def _star_word(text: str) -> str:
-    """A string as RELION reads it: in double quotes only where it holds spaces."""
-    if '"' in text or "\n" in text:
-        raise InputError(f"the tomogram's name {text!r} holds quotes or line breaks, which RELION does not read")
-    return f'"{text}"' if not text or any(letter.isspace() for letter in text) else text
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """A string as RELION reads it: in double quotes only where it holds spaces, or would be no value without."""
+    if '"' in text or printable(text) != text:
+        raise InputError(
+            f"the tomogram's name {text!r} holds quotes or line breaks or other control characters, which "
+            "RELION does not read; call it otherwise"
+        )
+    alone = text and not any(letter.isspace() for letter in text) and not _RESERVED.match(text)
+    return text if alone else f'"{text}"'

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from camfast._text import printable
+from camfast.errors import InputError
 from camfast.scan.showing.viewing import Output, Picked, stretch
 from camfast.scan.volumes import Triple, Volume
 
@@ -36,8 +38,13 @@ def chimerax_script(
     -------
     str
         A ``.cxc`` script, whose lengths are in ångström and whose triples are (x, y, z).
+
+    Raises
+    ------
+    InputError
+        If the name of a file holds what would end a command.
     """
-    lines = [f"{MARK}: {output.names[index]} in {cam.name}"]
+    lines = [f"{MARK}: {_harmless(output.names[index])} in {_harmless(cam.name)}"]
     place = _placed(output.voxel_angstrom, output.translation)
     if density is not None:
         volume, path = density
@@ -85,6 +92,15 @@ def _triple(zyx: Sequence[float] | np.ndarray) -> str:
     return ",".join(f"{float(length):.7g}" for length in list(zyx)[::-1])
 
 
+def _harmless(text: str) -> str:
+    """A text for a comment: ChimeraX would run what stands behind a line break or a semicolon."""
+    return printable(text).replace(";", ",")
+
+
 def _quoted(path: Path) -> str:
+    if printable(str(path.absolute())) != str(path.absolute()):
+        raise InputError(
+            f"{path}: the name holds control characters, which a script of ChimeraX has no place for; rename it"
+        )
     text = str(path.absolute()).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'

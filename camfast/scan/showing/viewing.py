@@ -110,7 +110,7 @@ class Output:
     def density(self) -> Path | None:
         """Find the volume that was scanned: it lies beside the output, or in the folder above."""
         name = self.about.get("volume")
-        if not isinstance(name, str):
+        if not isinstance(name, str) or Path(name).name != name:  # a path would lead elsewhere, and no scan writes one
             return None
         for folder in (self.path.parent, self.path.absolute().parent.parent):
             found = folder / name

@@ -1,8 +1,6 @@
 """What bricks give: their windows' maps added up on the cells that they touch, and kept until they are needed."""
 
 import json
-import os
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from camfast import ops
+from camfast._whole import write_whole as write_whole
 from camfast.errors import InputError
 from camfast.scan.windows.bricks import Brick, Slices, relative
 from camfast.scan.windows.exact import Explained, Rows, check_finite, window_cells
@@ -217,16 +216,3 @@ def touching(bricks: list[Brick], cells: Slices) -> Iterator[tuple[Brick, Slices
         z, y, x = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(brick.cells, cells, strict=True))
         if all(axis.start < axis.stop for axis in (z, y, x)):
             yield brick, relative((z, y, x), brick.cells), relative((z, y, x), cells)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a name of its own first, so that it is whole where it stands."""
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")  # processes of several machines may write it
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
