@@ -15,7 +15,7 @@ STUDIES := sum_to_score confidence receptive_field segmentation attentive gradie
 OWN := build/studies/subtomograms_snr0.5.safetensors
 PYTHON_FILES := camfast kernels tests bench reliability examples studies docs/site setup.py
 
-.PHONY: help tools build demo test lint format types cpp-test cpp-package clang-test arm-test napari live docs docs-serve wheel-check parity bench bench-quick studies studies-quick gpu-check release-check clean
+.PHONY: help tools build demo test lint format types cpp-test cpp-package clang-test arm-test napari live docs docs-serve wheel-check parity bench bench-quick train-quick studies studies-quick gpu-check release-check clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -128,6 +128,9 @@ bench-quick: build
 	$(BIN)/python -m bench.scan_memory --quick
 	$(BIN)/python -m bench.picks --quick
 	$(BIN)/python -m bench.bench_live --quick
+
+train-quick: build  ## the training of the examples, in its short form
+	$(BIN)/python examples/train_subtomograms.py --quick --out build/quick.safetensors
 
 studies-quick: build  ## every study in its short form (needs the real data, see CAMFAST_DATA)
 	printf '%s\n' $(STUDIES) | OMP_NUM_THREADS=1 xargs -P 2 -I {} sh -c 'echo "-- {}"; $(BIN)/python -m studies.{} --quick > build/{}.txt'
