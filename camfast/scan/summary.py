@@ -1,5 +1,7 @@
 """What the parts of a scan say together: scores, residual, and what to be warned of."""
 
+import math
+import os
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -15,17 +17,25 @@ from camfast.scan.windows.plan import Shape
 from camfast.scan.windows.shared import Shared
 
 _IN_MEMORY = 256 << 20
+_PIECE = 1 << 20
 
 
 def scores_of(job: Job, counts: Shape) -> Tensor:
     """Scores of all windows, float32 (nz, ny, nx, C), NaN where the mask left one out.
 
     Many of them lie in a temporary file without a name instead of in memory.
+
+    Raises
+    ------
+    OSError
+        If the temporary folder has no room for them; it names the folder.
     """
     found = next((s for s in (job.parts.scores(brick.number) for brick in job.bricks) if s.numel()), torch.empty(0, 0))
     shape = (*counts, found.shape[1])
-    if np.prod(shape, dtype=float) * 4 > _IN_MEMORY:
+    size = math.prod(shape) * 4
+    if size > _IN_MEMORY:
         with tempfile.TemporaryFile() as file:
+            _take_room(file.fileno(), size)
             scores = torch.from_numpy(np.memmap(file, np.float32, "w+", shape=shape))
     else:
         scores = torch.empty(shape)
@@ -33,6 +43,24 @@ def scores_of(job: Job, counts: Shape) -> Tensor:
         own = job.parts.scores(brick.number)
         scores[brick.windows] = own.view(*brick.counts, -1) if own.numel() else torch.nan
     return scores
+
+
+def _take_room(descriptor: int, size: int) -> None:
+    """Have the bytes of a file on the disk: whoever writes to mapped bytes that a full disk can't hold is killed."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+        else:  # macOS
+            start = 0
+            while start < size:  # the last write before the disk is full may be a short one
+                start += os.pwrite(descriptor, bytes(min(_PIECE, size - start)), start)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{os.strerror(error.errno or 0)}: the scores of all windows take {size:,} bytes of temporary files, for "
+            "which TMPDIR may name a folder with more room",
+            tempfile.gettempdir(),
+        ) from None
 
 
 def residual(facts: Sequence[dict[str, float]]) -> float | None:
