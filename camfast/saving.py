@@ -175,7 +175,7 @@ def _existing(path: str | os.PathLike[str]) -> Path:
 def _read_png(path: Path) -> dict[str, Any]:
     image = require("PIL.Image", "plot", "reading PNG files")
     try:
-        with image.open(path) as picture:
+        with image.open(path, formats=("PNG",)) as picture:
             text = getattr(picture, "text", {})
     except OSError as error:
         raise InputError(f"{path}: cannot be read as an image ({error}); copy or save it again") from None

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camfast._extras import require
+from camfast._pictures import FORMATS
 from camfast.errors import MissingExtraError
 from camfast.live.frames import BrokenFrameError, checked
 from camfast.scan.files import MRC_ENDINGS, ending_of, read_volume
@@ -94,7 +95,7 @@ def _tiff(path: Path, volume: bool) -> Any:
 
 def _pillow(path: Path, volume: bool) -> Any:  # noqa: ARG001 - the formats that come here hold pictures
     image = require("PIL.Image", "live", "reading pictures")
-    with image.open(path) as picture:
+    with image.open(path, formats=FORMATS) as picture:
         picture.seek(getattr(picture, "n_frames", 1) - 1)
         colours = "L" if picture.mode in ("1", "LA") else "RGB"
         return np.array(picture if picture.mode in PACKED else picture.convert(colours))

@@ -15,6 +15,7 @@ from camfast.errors import CamfastError, InputError
 from camfast.plot.image import as_array
 from camfast.saving import read_provenance
 from camfast.scan.files import ending_of, read_volume
+from camfast.scan.formats.codecs import check_numbers
 from camfast.scan.formats.ome_zarr import is_store
 from camfast.scan.volumes import Triple, Volume, angstrom_per
 
@@ -190,6 +191,8 @@ def pyramid(path: Path) -> tuple[tuple[Any, ...], Triple | None, Triple, tuple[s
         steps = {step["type"]: step[step["type"]] for step in image["datasets"][0]["coordinateTransformations"]}
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, OSError) as error:
         raise InputError(f"{path}: no OME-Zarr image ({type(error).__name__}: {error})") from None
+    for level in levels:
+        check_numbers(level, path)
     if names not in ("zyx", "czyx"):
         raise InputError(f"{path}: an image with the axes {names!r}, expected 'zyx' or 'czyx'")
     shown = tuple(str(one.get("label", "")) for one in attributes.get("omero", {}).get("channels", ()))
