@@ -11,7 +11,7 @@ from camfast.live.frames import BrokenFrameError
 from camfast.live.sources.pictures import read_picture
 from camfast.saving import read_provenance
 
-EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n(/tmp/evil) (w) file closefile\nshowpage\n%%EOF\n"
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
 
 
 @pytest.mark.parametrize("name", ["photo.png", "photo.jpg", "photo.eps", "photo.tif"])

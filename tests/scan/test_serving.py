@@ -1,11 +1,15 @@
 """A server of folders: bytes and parts of them, to one origin, and nothing beside the folders."""
 
 import http.client
+import socket
 import threading
+import time
+from contextlib import ExitStack
 
 import pytest
 
 from camfast.errors import InputError
+from camfast.scan.showing import serving
 from camfast.scan.showing.serving import FolderServer
 
 SITE = "https://viewer.example"
@@ -108,3 +112,24 @@ def test_a_port_that_is_taken(served):
         FolderServer({}, SITE, server.server_port)
     with pytest.raises(InputError, match="port 70000 cannot be used"):
         FolderServer({}, SITE, 70000)
+
+
+def test_connections_that_say_nothing_are_bounded(served, monkeypatch):
+    server, ask = served
+    monkeypatch.setattr(serving._Handler, "timeout", 0.5)
+    before = threading.active_count()
+    with ExitStack() as opened:
+        lines = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", server.server_port), 5)) for _ in range(80)
+        ]
+        for line in lines:
+            line.sendall(b"GET /map.z")
+        deadline = time.monotonic() + 5
+        while threading.active_count() < before + serving._MOST and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert threading.active_count() <= before + serving._MOST + 1
+        assert all(line.recv(10) == b"" for line in lines)  # those beyond the most at once, the others when it is time
+        assert ask("/map.zarr/zarr.json")[0].status == 200
+    while threading.active_count() > before and time.monotonic() < deadline + 5:
+        time.sleep(0.01)
+    assert threading.active_count() <= before

@@ -12,6 +12,7 @@ from camfast.live.serving.access import Access
 from camfast.live.serving.application import application
 from camfast.live.serving.client import Line
 from camfast.live.serving.hub import Hub
+from camfast.live.serving.lines import http_protocol
 from camfast.live.serving.messages import LARGEST
 from camfast.live.shown import Control, Shown
 
@@ -132,13 +133,13 @@ class PageServer:
             application(hub, self._access, f"camfast-{self._port}", line),
             interface="asgi3",
             loop="asyncio",
-            http="h11",
+            http=http_protocol(),
             ws="websockets-sansio",
             ws_max_size=LARGEST,
             ws_per_message_deflate=False,  # pictures are compressed already
             lifespan="off",
             log_config=None,
-            log_level="warning",  # a lower one logs addresses, with tokens in them
+            log_level="error",  # a lower one logs addresses, with tokens in them, and a line for all that is no HTTP
             access_log=False,
             proxy_headers=False,
             server_header=False,

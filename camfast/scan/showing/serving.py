@@ -1,11 +1,13 @@
 """Serving folders to one web page on this machine: read-only, some named folders and nothing else."""
 
 import re
+import sys
+import threading
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from camfast.errors import InputError
@@ -13,6 +15,8 @@ from camfast.errors import InputError
 HOST = "127.0.0.1"
 _OWN_NAMES = (HOST, "localhost")
 _PIECE = 1 << 20
+_MOST = 64  # connections at once; a browser opens six
+_SILENCE = 20.0  # seconds in which a request has to go on, or an answer to be read
 
 
 class FolderServer(ThreadingHTTPServer):
@@ -42,10 +46,26 @@ class FolderServer(ThreadingHTTPServer):
     def __init__(self, folders: Mapping[str, Path], origin: str, port: int = 0) -> None:
         self.folders = {name: path.resolve() for name, path in folders.items()}
         self.origin = origin
+        self._places = threading.BoundedSemaphore(_MOST)
         try:
             super().__init__((HOST, port), _Handler)
         except (OSError, OverflowError) as error:
             raise InputError(f"port {port} cannot be used ({error}); give another, or 0 for any that is free") from None
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer what comes over a connection, in a thread of its own; those beyond the most are closed at once."""
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print nothing of connections that break or are silent."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:
@@ -64,6 +84,7 @@ class FolderServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: FolderServer
     protocol_version = "HTTP/1.1"
+    timeout = _SILENCE
 
     def do_GET(self) -> None:
         """Send a file, or a part of it."""
