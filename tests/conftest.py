@@ -1,12 +1,20 @@
 """What every test shares: where the real data is, and torch set up so that mistakes show."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
 import camfast  # noqa: F401 (for the doctests' namespace)
+
+with suppress(ImportError):  # a machine that has nothing but a GPU to test may lack it
+    from hypothesis import settings
+
+    # the same cases each time, and none is a failure because the machine is busy; python -m reliability.kernels tries more
+    settings.register_profile("camfast", deadline=None, derandomize=True, database=None)
+    settings.load_profile("camfast")
 
 _DEFAULT_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
