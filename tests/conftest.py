@@ -12,7 +12,7 @@ import camfast  # noqa: F401 (for the doctests' namespace)
 with suppress(ImportError):  # a machine that has nothing but a GPU to test may lack it
     from hypothesis import settings
 
-    # the same cases each time, and none is a failure because the machine is busy; python -m reliability.kernels tries more
+    # the same cases each time; none is a failure because the machine is busy. python -m reliability.kernels tries more
     settings.register_profile("camfast", deadline=None, derandomize=True, database=None)
     settings.load_profile("camfast")
 
