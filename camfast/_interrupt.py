@@ -1,13 +1,14 @@
-"""Ctrl-C while the command is still being imported: one line, as later on, instead of a traceback."""
+"""Ctrl-C: one line while the command is still being imported, and never lost later on."""
 
 import os
 import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 INTERRUPTED = 130
+_came: list[int] = []
 
 
 def end_in_one_line() -> None:
@@ -18,6 +19,40 @@ def end_in_one_line() -> None:
     in_main_thread = threading.current_thread() is threading.main_thread()
     if (by_module or by_script) and in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
+
+
+def interrupt(number: int, _frame: Any) -> NoReturn:
+    """Handle a signal as Python does Ctrl-C, and remember it: code in C may make another error of the exception.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Always.
+    """
+    _came.append(number)
+    raise KeyboardInterrupt
+
+
+def was_interrupted() -> bool:
+    """Whether a signal has come that `interrupt` handled."""
+    return bool(_came)
+
+
+def check_interrupted() -> None:
+    """Raise the exception again that was lost: some callbacks may raise none, and print or drop it.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If a signal has come.
+    """
+    if _came:
+        raise KeyboardInterrupt
+
+
+def forget_interrupts() -> None:
+    """Begin anew, where a command has ended and the process goes on."""
+    _came.clear()
 
 
 def _end(*_: Any) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-from camfast._interrupt import INTERRUPTED
+from camfast._interrupt import INTERRUPTED, forget_interrupts, interrupt, was_interrupted
 from camfast._text import printable
 from camfast._version import __version__
 from camfast.cli import checks, demo, explain, info, live, scan, slurm, view
@@ -32,13 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             options.run(options)
             print(end="", flush=True)
-        except KeyboardInterrupt as interrupt:
-            return _end(options, f"interrupted; {str(interrupt) or 'no partial output was left'}", INTERRUPTED)
+        except KeyboardInterrupt as interrupted:
+            return _end(options, f"interrupted; {str(interrupted) or 'no partial output was left'}", INTERRUPTED)
         except BrokenPipeError:  # whoever reads standard output has read enough, as head does
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         except CamfastError as error:
             return _end(options, f"error: {checks.at_the_shell(str(error))}", BAD_INPUT)
         except Exception as error:
+            if was_interrupted():  # and code in C has made this of it
+                return _end(options, "interrupted; no partial output was left", INTERRUPTED)
             text = f"failed: {type(error).__name__}: {error} (--debug shows where)"
             return _end(options, text, FAILED)
     return DONE
@@ -51,14 +53,19 @@ def _terminated_like_interrupted() -> Iterator[None]:
         yield
         return
     before = {number: signal.getsignal(number) for number in _ENDING_SIGNALS}
+    said = sys.unraisablehook
+    # in a callback that may raise nothing Python prints the exception and drops it; the scan finds it out
+    sys.unraisablehook = lambda lost: None if isinstance(lost.exc_value, KeyboardInterrupt) else said(lost)
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:  # nohup stays nohup
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, interrupt)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = said
+        forget_interrupts()  # of this command: another one may run in the same process
 
 
 def _end(options: argparse.Namespace, text: str, code: int) -> int:

@@ -54,15 +54,17 @@ def check_outputs(
         If one has an unknown ending, is a tomogram, or exists and is not among ``done``.
     """
     from camfast.scan.files import output_format
-    from camfast.scan.tasks.output import check_output
+    from camfast.scan.tasks.staging import Staging
 
     inputs = {tomogram.path.resolve() for tomogram in tomograms}
     for path in outputs:
         output_format(path)
         if path.resolve() in inputs:
             raise InputError(f"-o {path}: is a tomogram that is scanned; write the result under another name")
-        if path not in done:
-            check_output(path, overwrite=options.overwrite)
+        if path in done:
+            Staging(path).tidy()
+        else:
+            Staging(path).check(overwrite=options.overwrite)
 
 
 def volume_of(tomogram: "Tomogram", apix: float | None, model_apix: float | None) -> "Volume":

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from camfast._interrupt import was_interrupted
 from camfast.errors import InputError
 from camfast.provenance import as_json
 from camfast.scan.files import open_written, output_format
@@ -54,8 +55,10 @@ def to_file(asked: Asked, path: Path, client: Any, *, resume: bool, progress: bo
             ready = prepared(plan, choices)
             staging.expected = len(ready.bricks)
             writer = _writer(staging.done / path.name, plan, ready.sizes.block)
-            if fresh:
+            if fresh or not writer.is_made():  # or somebody has removed it
+                staging.forget_blocks()
                 writer.create()
+            if fresh:
                 staging.keep(same, choices)
             job = _job(plan, ready, writer, staging, choices["threads"])
             with _watched(plan.watched, staging):
@@ -69,10 +72,12 @@ def to_file(asked: Asked, path: Path, client: Any, *, resume: bool, progress: bo
 
 @contextmanager
 def _said_what_is_kept(staging: Staging) -> Iterator[None]:
-    """Let an interrupt say what is finished."""
+    """Let an interrupt say what is finished, also one of which code in C has made another error."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, Exception) and not was_interrupted():
+            raise
         done = len(list(staging.parts.glob("[!.]*.safetensors")))
         count = f"{done} of {staging.expected}" if staging.expected else str(done)
         kept = f"{count} bricks of windows are kept in {staging.folder}, and the same scan goes on there"
@@ -151,7 +156,23 @@ def _finished(
     writer.finish(by_target, about)
     side = SideOutputs(plan, scores_of(job, plan.plan.counts), noted, names, about)
     side.write(staging.done, staging.path)
+    _check_whole(job, staging)
     return side
+
+
+def _check_whole(job: Job, staging: Staging) -> None:
+    """Make sure that nothing of the map has gone since it was written."""
+    writer = job.writer
+    whole = writer.is_made() and all(job.is_written(block.number) for block in job.blocks)
+    for step in (step for level in writer.coarser() for step in level) if whole else ():
+        if writer.lacks(*step):  # as all of it is 0, or as it is gone
+            writer.coarsen(*step)
+            whole = whole and writer.lacks(*step)
+    if not whole:
+        raise InputError(
+            f"{staging.path}: files of the unfinished map in {staging.done} were removed while the scan ran; what else "
+            "is finished is kept, and the same scan goes on there"
+        )
 
 
 def _coarsen(writer: Writer, step: Step) -> None:

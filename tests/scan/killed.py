@@ -130,9 +130,9 @@ def published(out: Path, which: int | None, **options: bool) -> str:
     """Scan on, and be killed at a call of the publishing; None: not at all."""
     publish = Staging.publish
 
-    def armed(self: Staging, outputs: list[Path]) -> None:
+    def armed(self: Staging, outputs: list[Path], **options: bool) -> None:
         Killer(which)
-        publish(self, outputs)
+        publish(self, outputs, **options)
 
     def task() -> None:
         if which is not None:

@@ -65,7 +65,18 @@ class MrcWriter:
         header["origin"] = self.like.origin[::-1]
         with self.path.open("wb", buffering=0) as file:
             _write_at(file.fileno(), header, 0)
-            file.truncate(_HEADER_BYTES + math.prod(self.shape) * self.dtype.itemsize)
+            file.truncate(self._bytes)
+
+    def is_made(self) -> bool:
+        """Whether the file is there and has its size."""
+        try:
+            return self.path.stat().st_size == self._bytes
+        except FileNotFoundError:
+            return False
+
+    def lacks(self, level: int, channel: int | None, block: Slices) -> bool:  # noqa: ARG002 - all are in one file
+        """No block is lost alone."""
+        return False
 
     def write(self, voxels: Slices, values: NDArray[Any], channel: int | None = None) -> Statistics:  # noqa: ARG002 - an MRC file has no channels
         """Write one block, and return what its values are like as they are stored."""
@@ -89,6 +100,10 @@ class MrcWriter:
 
     def coarsen(self, level: int, channel: int | None, block: Slices) -> None:
         """Never called."""
+
+    @property
+    def _bytes(self) -> int:
+        return _HEADER_BYTES + math.prod(self.shape) * self.dtype.itemsize
 
     def finish(self, statistics: Sequence[Statistics], attributes: Mapping[str, Any] | None = None) -> None:
         """Put the statistics of the whole volume into the header, and what has room of how it came about."""

@@ -90,6 +90,18 @@ class ZarrWriter:
                 dimension_names=["c", "z", "y", "x"][-3 - len(leading) :],
             )
 
+    def is_made(self) -> bool:
+        """Whether the metadata of the group and all levels is there."""
+        groups = [self.path, *(self.path / str(level) for level in range(len(self.levels)))]
+        return all((group / "zarr.json").exists() for group in groups)
+
+    def lacks(self, level: int, channel: int | None, block: Slices) -> bool:
+        """Whether a block has no file; Zarr makes none where all is 0."""
+        sides = self._shard(self.levels[level])
+        index = [axis.start // side for axis, side in zip(block, sides, strict=True)]
+        place = index if channel is None else [channel, *index]
+        return not self.path.joinpath(str(level), "c", *map(str, place)).exists()
+
     def write(self, voxels: Slices, values: NDArray[Any], channel: int | None = None) -> Statistics:
         """Write one block, and return what its values are like as they are stored."""
         stored = np.ascontiguousarray(values, self.dtype)

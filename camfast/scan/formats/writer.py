@@ -26,6 +26,12 @@ class Writer(Protocol):
     def create(self) -> None:
         """Make room for all blocks."""
 
+    def is_made(self) -> bool:
+        """Whether what `create` made is there, as far as that can be seen at once: a person may have removed some."""
+
+    def lacks(self, level: int, channel: int | None, block: Slices) -> bool:
+        """Whether a block that was written, of level 0 or a coarser one, has no file; blocks of zeros need none."""
+
     def write(self, voxels: Slices, values: NDArray[Any], channel: int | None = None) -> Statistics:
         """Write one block, and return what its values are like as they are stored."""
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from camfast._extras import require
+from camfast._interrupt import check_interrupted
 from camfast.errors import CamfastError, InputError
 from camfast.scan.tasks import worker
 from camfast.scan.tasks.job import Job
@@ -127,6 +128,7 @@ class Cluster:
         waiting, running, tries = iter(items), dict[Any, Any](), Counter[Any]()
         try:
             while True:
+                check_interrupted()
                 room = _AHEAD * max(self._workers(), 1) - len(running)
                 for item in islice(waiting, max(room, 0)):
                     running[self.client.submit(*task(item), pure=False)] = item

@@ -131,8 +131,12 @@ class Job:
             write_whole(self._marker(number), json.dumps(noted).encode())
 
     def is_written(self, number: int) -> bool:
-        """Whether a block is done."""
-        return self.markers is not None and self._marker(number).exists()
+        """Whether a block is done, and what was written is still there."""
+        if self.markers is None or not self._marker(number).exists():
+            return False
+        block, found = self.blocks[number], self.written(number)["statistics"]
+        channel = None if self.writer.channels is None else block.target
+        return found["low"] == found["high"] == 0 or not self.writer.lacks(0, channel, block.voxels)
 
     def written(self, number: int) -> dict[str, Any]:
         """What was noted of a block: statistics and peaks."""

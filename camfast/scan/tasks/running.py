@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from camfast._interrupt import check_interrupted
 from camfast.progress import Bar
 from camfast.scan.progress import Progress
 from camfast.scan.tasks.job import Job, block_task
@@ -35,7 +36,12 @@ class Local:
     """
 
     def __init__(self, check: Callable[[], None] | None = None) -> None:
-        self._check = check or _nothing
+        self._check_place = check
+
+    def _check(self) -> None:
+        check_interrupted()
+        if self._check_place is not None:
+            self._check_place()
 
     def bricks(self, job: Job, numbers: list[int], advance: Advance) -> None:
         """Compute bricks one after the other."""
@@ -56,10 +62,6 @@ class Local:
             self._check()
             function(job, item)
             advance(1)
-
-
-def _nothing() -> None:
-    pass
 
 
 def _read_ahead(job: Job, numbers: list[int], reader: ThreadPoolExecutor) -> Iterator[tuple[int, Tensor]]:

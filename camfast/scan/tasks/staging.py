@@ -42,18 +42,22 @@ class Staging:
         self._lock: Lock | None = None
 
     def check(self, *, overwrite: bool) -> None:
-        """Make sure that the output can be written, and clear up after a scan that was killed when all was done.
+        """Make sure that the output can be written, and `tidy` where it exists.
 
         Raises
         ------
         InputError
             As `camfast.scan.tasks.output.check_output`.
         """
+        self.tidy()
+        check_output(self.path, overwrite=overwrite)
+
+    def tidy(self) -> None:
+        """Clear up after a scan that was killed when all was done, and nothing was left but to remove the folder."""
         if self.path.exists() and self.folder.is_dir() and not self._has_output():
             with suppress(InputError), self._locked():  # where another process is at work it is its own
                 if not self._has_output():
                     shutil.rmtree(self.folder, ignore_errors=True)
-        check_output(self.path, overwrite=overwrite)
 
     @contextmanager
     def opened(
@@ -121,6 +125,11 @@ class Staging:
         """
         if self._lock is not None:
             self._lock.check()
+
+    def forget_blocks(self) -> None:
+        """Count no block of the map as written."""
+        for marker in self.blocks.iterdir():
+            marker.unlink()
 
     def keep(self, identity: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
         """Write down what is computed and how, for who goes on with it."""
