@@ -1,5 +1,6 @@
 """The addresses that are answered: the page's own files and its websocket, and nothing else."""
 
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from importlib.resources import files
 from typing import Any
@@ -13,6 +14,8 @@ _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[Any]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _Application = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
+
+log = logging.getLogger("camfast.live")
 
 SOCKET = "/socket"
 _SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
@@ -80,7 +83,7 @@ def _guarded(inner: _Application, access: Access, cookie: str) -> _Application:
         headers = headers_of(scope)
         if scope["type"] == "websocket":
             if access.socket_refusal(headers, cookie) is None:
-                await inner(scope, receive, send)
+                await _logged(inner, scope, receive, send)
             else:
                 await send({"type": "websocket.close"})  # before it was accepted: 403
             return
@@ -91,9 +94,18 @@ def _guarded(inner: _Application, access: Access, cookie: str) -> _Application:
         elif refusal is not None:
             await _refuse(send_with_headers, refusal)
         else:
-            await inner(scope, receive, send_with_headers)
+            await _logged(inner, scope, receive, send_with_headers)
 
     return answer
+
+
+async def _logged(inner: _Application, scope: _Scope, receive: _Receive, send: _Send) -> None:
+    """Say what went wrong here; uvicorn, which would, says nothing, as it says as much of what visitors do."""
+    try:
+        await inner(scope, receive, send)
+    except Exception:
+        log.exception("the page's server failed for %s", scope["path"])
+        raise
 
 
 async def _welcome(send: _Send, cookie: str) -> None:

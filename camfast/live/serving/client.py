@@ -142,7 +142,7 @@ class Client:
         try:
             async with asyncio.timeout(GOODBYE):
                 await self._socket.close(code, reason)
-        except (TimeoutError, self._gone):
+        except (TimeoutError, RuntimeError, self._gone):  # never read, or closed below
             self._line.abort()
         else:
             self._loop.call_later(GOODBYE, self._line.abort)  # where it was never read, or never answered
@@ -153,11 +153,14 @@ class Client:
             self._wake.clear()
             while (message := self._next()) is not None:
                 self._sending = self._loop.time()
-                if isinstance(message, bytes):
-                    await self._socket.send_bytes(message)
-                else:
-                    await self._socket.send_text(message)
+                await self._put(message)
                 self._sending = None
+
+    async def _put(self, message: str | bytes) -> None:
+        try:
+            await (self._socket.send_bytes if isinstance(message, bytes) else self._socket.send_text)(message)
+        except RuntimeError as error:  # it was closed below, for a message that is too large or no text
+            raise self._gone(1006) from error
 
     def _next(self) -> str | bytes | None:
         if self._texts:
@@ -183,7 +186,7 @@ class Client:
                 self.end(malformed.code, malformed.reason)
                 return
             except InputError as error:
-                await self._socket.send_text(messages.error_text(error))
+                await self._put(messages.error_text(error))
 
     def _count(self) -> None:
         now = self._loop.time()

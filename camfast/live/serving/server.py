@@ -139,7 +139,7 @@ class PageServer:
             ws_per_message_deflate=False,  # pictures are compressed already
             lifespan="off",
             log_config=None,
-            log_level="error",  # a lower one logs addresses, with tokens in them, and a line for all that is no HTTP
+            log_level="critical",  # a lower one logs addresses, with tokens in them, and whatever visitors send wrong
             access_log=False,
             proxy_headers=False,
             server_header=False,

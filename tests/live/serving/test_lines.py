@@ -3,14 +3,15 @@
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from camfast.live.serving import lines
 from camfast.live.serving.server import PageServer
-from tests.live.serving.fakes import PATIENCE, FakeControl, Scene
-from tests.live.serving.watching import next_frame, watch
+from tests.live.serving.fakes import PATIENCE, FakeControl, Pump, Scene
+from tests.live.serving.watching import closed, next_frame, watch
 
 SLOW = {
     "nothing": b"",
@@ -99,6 +100,31 @@ def test_for_too_many_the_oldest_are_cut(server: PageServer, scene: Scene, monke
         assert several[-1].recv(100).startswith(b"HTTP/1.1 200")
         scene.put(server)
         next_frame(page)
+
+
+@pytest.mark.parametrize("message", [b'"\xff"', b"x" * 5000])
+def test_a_page_that_was_closed_below_leaves_no_line_in_the_log(
+    server: PageServer, control: FakeControl, capfd: pytest.CaptureFixture[str], message: bytes
+) -> None:
+    with Pump(Scene(control), server, fps=500):  # there is always something to send to a page that was closed
+        for _ in range(20):
+            with watch(server) as page:
+                next_frame(page)
+                page.send(message, text=True)
+                closed(page)
+        with watch(server) as page:
+            next_frame(page)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_goes_wrong_here_is_said(
+    server: PageServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("camfast.live.serving.hub.Hub.serve", None)
+    with suppress(ConnectionClosed), watch(server) as page:
+        page.recv(PATIENCE)
+    assert "the page's server failed for /socket" in caplog.text
+    assert "TypeError" in caplog.text
 
 
 def test_what_is_no_http_leaves_no_line_in_the_log(server: PageServer, capfd: pytest.CaptureFixture[str]) -> None:

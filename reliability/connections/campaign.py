@@ -1,0 +1,229 @@
+"""Measure the server and one page of good faith before, during and after the load, and judge."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import psutil
+from websockets.sync.client import ClientConnection, connect
+
+from camfast.live.serving import hub, lines
+from reliability.connections.server import FPS, SIZE, TOKEN
+
+ROOT = Path(__file__).resolve().parents[2]
+MIB = 1 << 20
+FRAME = 4 * SIZE * SIZE  # overlay and frame, raw
+SLACK = 16 * MIB  # allocator, encoders' buffers, the server's own objects
+FRESH = 5.0  # seconds in which a page that opens is served, also under load, on a machine that does other things
+RARE = 2.0  # seconds without a frame that a page of good faith may see, also under load
+
+
+@dataclass
+class State:
+    """What a process holds."""
+
+    memory: int
+    descriptors: int
+    threads: int
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> "State":
+        return cls(process.memory_info().rss, process.num_fds(), process.num_threads())
+
+
+@dataclass
+class Phase:
+    """What was seen in a while."""
+
+    seconds: float
+    most: State
+    gaps: list[float] = field(default_factory=list)
+    opened: list[float] = field(default_factory=list)
+
+    def words(self) -> tuple[str, ...]:
+        slowest = f"{1e3 * max(self.gaps):.0f}" if self.gaps else "none"
+        return (
+            f"{self.seconds:.0f}",
+            f"{self.most.memory / MIB:.0f}",
+            str(self.most.descriptors),
+            str(self.most.threads),
+            f"{len(self.gaps) / self.seconds:.1f}",
+            f"{1e3 * median(self.gaps):.0f}" if self.gaps else "none",
+            slowest,
+            f"{1e3 * max(self.opened):.0f}" if self.opened else "none",
+        )
+
+
+@dataclass
+class Measured:
+    """All of a campaign."""
+
+    before: Phase
+    during: Phase
+    after: Phase
+    seen: dict[str, int]
+    said: str
+    lifetime: float
+
+    def faults(self) -> list[str]:
+        """What was wrong."""
+        before, most, after = self.before.most, self.during.most, self.after.most
+        pages = hub.MOST
+        bounds = {
+            "memory under load": (most.memory, before.memory + 2 * pages * FRAME + SLACK),
+            "memory afterwards": (after.memory, before.memory + 2 * pages * FRAME + SLACK),
+            "descriptors under load": (most.descriptors, before.descriptors + lines.MOST + pages + 8),
+            "descriptors afterwards": (after.descriptors, before.descriptors),
+            "threads under load": (most.threads, before.threads),
+            "threads afterwards": (after.threads, before.threads),
+            "milliseconds of a request that never ends": (
+                self.seen.get("longest of these, ms", 0), 1e3 * (self.lifetime + 2)),
+            "guesses that got in": (self.seen.get("GUESSES THAT GOT IN", 0), 0),
+            "lines that the server printed": (len(self.said.splitlines()), 0),
+        }  # fmt: skip
+        found = [
+            f"{what}: {value:,.0f}, at most {bound:,.0f}" for what, (value, bound) in bounds.items() if value > bound
+        ]
+        if TOKEN in self.said:
+            found.append("the token stands in what the server printed")
+        if len(self.during.gaps) < 0.25 * FPS * self.during.seconds:
+            found.append(f"a page of good faith got {len(self.during.gaps)} frames in {self.during.seconds:.0f} s")
+        for what, worst, bound in (
+            ("a page of good faith waited for a frame", max(self.during.gaps, default=99), RARE),
+            ("a page that opened waited", max(self.during.opened, default=99), FRESH),
+        ):
+            if worst > bound:
+                found.append(f"{what} {worst:.2f} s, at most {bound:.0f} s")
+        kinds = ("guesses refused", "messages of floods", "requests that never end", "nonsense", "frames read by them")
+        return found + [f"nothing was tried of: {kind}" for kind in kinds if not self.seen.get(kind)]
+
+
+def run(each: dict[str, int], seconds: float, *, lifetime: float, too_slow: float) -> Measured:
+    """Let the load on a server, and watch both."""
+    with TemporaryFile() as said, _server(lifetime, too_slow, said) as (process, port), _page(port) as page:
+        quiet = min(5.0, seconds)
+        before = _watched(page, process, port, quiet)
+        command = [
+            sys.executable,
+            "-m",
+            "reliability.connections.attackers",
+            str(port),
+            str(seconds + 1),
+            json.dumps(each),
+        ]
+        attackers = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        during = _watched(page, process, port, seconds)
+        _read_until(page, lambda: attackers.poll() is not None, 60)
+        seen = json.loads(attackers.communicate(timeout=1)[0])
+        _read_until(page, lambda: State.of(process).descriptors <= before.most.descriptors, lifetime + 10)
+        after = _watched(page, process, port, quiet)
+        said.seek(0)
+        return Measured(before, during, after, seen, said.read().decode(errors="replace"), lifetime)
+
+
+@contextmanager
+def _server(lifetime: float, too_slow: float, said: IO[bytes]) -> Iterator[tuple[psutil.Process, int]]:
+    command = [sys.executable, "-m", "reliability.connections.server"]
+    command += ["--lifetime", str(lifetime), "--too-slow", str(too_slow)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        try:
+            address = server.stdout.readline()
+            yield psutil.Process(server.pid), int(address.rpartition(":")[2].strip("/\n"))
+        finally:
+            server.stdin.close()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+
+
+def _page(port: int) -> ClientConnection:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    return connect(
+        f"ws://127.0.0.1:{port}/socket", additional_headers=headers, compression=None, max_size=None, proxy=None,
+        open_timeout=30,
+    )  # fmt: skip
+
+
+def _watched(page: ClientConnection, process: psutil.Process, port: int, seconds: float) -> Phase:
+    """Be a page of good faith for a while; now and then open a new one, and look at what the server holds."""
+    started = time.monotonic()
+    phase = Phase(seconds, State.of(process))
+    last, looked, opened = None, 0.0, started
+    while (now := time.monotonic()) < started + seconds:
+        if _next_frame(page):
+            if last is not None:
+                phase.gaps.append(time.monotonic() - last)
+            last = time.monotonic()
+        if now - looked > 0.1:
+            looked, state = now, State.of(process)
+            phase.most = State(*(max(pair) for pair in zip(_all(phase.most), _all(state), strict=True)))
+        if now - opened > 1.0:
+            opened = now
+            phase.opened.append(_fetched(port))
+            last = None  # this one waited here, not for the server
+    return phase
+
+
+def _all(state: State) -> tuple[int, int, int]:
+    return state.memory, state.descriptors, state.threads
+
+
+def _next_frame(page: ClientConnection) -> bool:
+    """Read one message, and acknowledge a frame."""
+    try:
+        message = page.recv(0.2)
+    except TimeoutError:
+        return False
+    if isinstance(message, str):
+        return False
+    length = int.from_bytes(message[:4], "little")
+    page.send(json.dumps({"type": "shown", "number": json.loads(message[4 : 4 + length])["number"]}))
+    return True
+
+
+def _fetched(port: int) -> float:
+    """Seconds in which a new connection gets the page."""
+    import http.client
+
+    started = time.monotonic()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", "/live.js", headers={"Authorization": f"Bearer {TOKEN}"})
+        status = connection.getresponse().status
+    except OSError:
+        return 99.0
+    finally:
+        connection.close()
+    return time.monotonic() - started if status == 200 else 99.0
+
+
+def _read_until(page: ClientConnection, done: Callable[[], bool], patience: float) -> None:
+    """Go on being a page until something is done, but not for ever."""
+    deadline = time.monotonic() + patience
+    while not done() and time.monotonic() < deadline:
+        _next_frame(page)
+
+
+def rows(measured: Measured) -> list[tuple[str, ...]]:
+    """The table."""
+    phases: list[tuple[str, Any]] = [("before", measured.before), ("load", measured.during), ("after", measured.after)]
+    return [(name, *phase.words()) for name, phase in phases]
+
+
+COLUMNS = (
+    "", "s", "memory MiB", "descriptors", "threads", "frames/s of a good page", "between frames ms", "longest ms",
+    "new page ms",
+)  # fmt: skip
