@@ -4,11 +4,15 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from camfast.ops.forms import DTYPES, FORMS, GAINS, IMAGE_DTYPES, map_dtype
+
+# Squares of their quotients, and the differences of these, have to be numbers of float64.
+SMALLEST, LARGEST = 1e-50, 1e50
 
 _WEIGHTED = [name for name, form in FORMS.items() if form.weighted]
 _DTYPE_NAMES = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
@@ -63,18 +67,34 @@ def check_pair(activations: Tensor, gradients: Tensor) -> PairShape:
     return PairShape(targets, shape[0], shape[1], tuple(shape[2:]), has_targets)
 
 
-def check_tensor(name: str, tensor: Tensor) -> None:
-    """Check that an argument is a tensor of a supported dtype."""
+def check_dense(name: str, tensor: Tensor) -> None:
+    """Check that an argument is a tensor whose elements lie in memory by strides."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} must be a torch tensor, found {type(tensor).__name__}")
+    if tensor.is_nested or tensor.layout != torch.strided or tensor.is_quantized:
+        kind = "nested" if tensor.is_nested else "quantized" if tensor.is_quantized else tensor.layout
+        raise TypeError(f"{name} must be a dense tensor, found one that is {kind}: to_dense() or dequantize() it")
+
+
+def as_flag(name: str, value: object) -> bool:
+    """Return True or False as a bool, from numpy too."""
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, int | np.bool_):
+        raise TypeError(f"{name} must be True or False, found {value!r}")
+    return bool(value)
+
+
+def check_tensor(name: str, tensor: Tensor) -> None:
+    """Check that an argument is a dense tensor of a supported dtype."""
+    check_dense(name, tensor)
     if tensor.dtype not in DTYPES:
         raise TypeError(f"{name} must be one of {_DTYPE_NAMES}, found {tensor.dtype}")
 
 
 def check_image(image: Tensor) -> None:
     """Check that an image is (N, H, W) or (N, H, W, 3), with pixels, in a dtype of images."""
-    if not isinstance(image, Tensor):
-        raise TypeError(f"image must be a torch tensor, found {type(image).__name__}")
+    check_dense("image", image)
     if image.dtype not in IMAGE_DTYPES:
         raise TypeError(f"image must be one of uint8, uint16, {_DTYPE_NAMES}, found {image.dtype}")
     if image.ndim not in (3, 4) or (image.ndim == 4 and image.shape[3] != 3) or 0 in image.shape[1:]:
@@ -135,14 +155,19 @@ def check_gaussian(
     """Check the arguments of the Gaussian upsampling, one value an axis."""
     if len(sigma) != rank:
         raise ValueError(f"sigma must be one number or {rank} (one for each spatial axis), found {len(sigma)}")
-    if not all(math.isfinite(value) and value > 0 for value in sigma):
-        raise ValueError(f"sigma must be positive and finite, in pixels of the map, found {tuple(sigma)}")
+    if not all(SMALLEST <= value <= LARGEST for value in sigma):
+        raise ValueError(
+            f"sigma must be positive and finite, in pixels of the map, {SMALLEST} to {LARGEST}; found {tuple(sigma)}"
+        )
     if gain not in GAINS:
         raise ValueError(f"gain must be one of {', '.join(GAINS)}, found {gain!r}")
     if len(starts) != rank or len(steps) != rank:
         raise ValueError(f"centres must hold (start, step) for each of {rank} spatial axes, found {len(starts)}")
-    if not all(math.isfinite(start) for start in starts) or not all(math.isfinite(step) and step > 0 for step in steps):
-        raise ValueError(f"centres must be finite with positive steps, found {tuple(zip(starts, steps, strict=True))}")
+    if not all(abs(start) <= LARGEST for start in starts) or not all(SMALLEST <= step <= LARGEST for step in steps):
+        raise ValueError(
+            f"centres must be finite with positive steps, starts of -{LARGEST} to {LARGEST} and steps of {SMALLEST} to "
+            f"{LARGEST}; found {tuple(zip(starts, steps, strict=True))}"
+        )
 
 
 def check_out(
@@ -170,8 +195,7 @@ def check_out(
     """
     if out is None:
         return
-    if not isinstance(out, Tensor):
-        raise TypeError(f"{name} must be a torch tensor, found {type(out).__name__}")
+    check_dense(name, out)
     if tuple(out.shape) != (*lead, *rest):
         raise ValueError(f"{name} must have the shape {(*lead, *rest)}, found {tuple(out.shape)}")
     expected = dtype or map_dtype(inputs[0].dtype)

@@ -57,7 +57,12 @@ def backends(op: str, device: str | torch.device = "cpu") -> dict[str, str]:
     """
     if op not in OPS:
         raise ValueError(f"op must be one of {', '.join(OPS)}, found {op!r}")
-    device = torch.device(device)
+    try:
+        device = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device must be one of torch's, such as 'cpu' or 'cuda:0', found {device!r} ({error})"
+        ) from None
     names = ("cpu", *preference.gpu_backends(op, device), "torch")
     return {name: _failure(op, name, device.type) or "ok" for name in names}
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from camfast.ops.checks import (
+    as_flag,
     as_size,
     check_activations,
     check_gaussian,
@@ -162,6 +163,11 @@ def allocate(
     """
     check_activations(activations)
     check_method(method)
+    if targets is not None and (not isinstance(targets, int) or targets < 0):
+        raise ValueError(f"targets must be None or how many targets there are, found {targets!r}")
+    if size is not None:
+        size = as_size(size)
+        check_size(size, activations.shape[2:])
     samples, channels, *spatial = activations.shape
     lead = (samples,) if targets is None else (samples, targets)
 
@@ -192,10 +198,10 @@ def _prepare(
     check_method(method)
     form = FORMS[method]
     spatial = activations.shape[2:]
-    upsample = upsample or form.upsample
-    if upsample not in UPSAMPLES:
+    upsample = form.upsample if upsample is None else upsample
+    if not isinstance(upsample, str) or upsample not in UPSAMPLES:
         raise ValueError(f"upsample must be one of {', '.join(UPSAMPLES)}, found {upsample!r}")
-    start: tuple[Any, ...] = (activations, gradients, method, form.relu if relu is None else bool(relu))
+    start: tuple[Any, ...] = (activations, gradients, method, form.relu if relu is None else as_flag("relu", relu))
     unused = gain, [0.0] * len(spatial), [1.0] * len(spatial)
     if size is None:
         return *start, None, None, *unused
@@ -238,6 +244,8 @@ def _check(
 
 
 def _check_out(out: FusedCam, shapes: _Shapes, inputs: Sequence[Tensor]) -> None:
+    if not isinstance(out, FusedCam):
+        raise TypeError(f"out must be a FusedCam, as allocate() gives, found {type(out).__name__}")
     grid, maps, weights, flags = shapes
     if maps is None and out.maps is not out.grid:
         raise ValueError("out.maps must be out.grid where no size is given")

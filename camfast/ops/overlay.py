@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from camfast.ops.checks import check_image, check_same_device, check_tensor
+from camfast.ops.checks import LARGEST, SMALLEST, check_dense, check_image, check_same_device, check_tensor
 from camfast.ops.colormaps import COLORMAPS, color_table
 from camfast.ops.forms import per_axis
 from camfast.ops.registry import Op, ResultShape
@@ -140,6 +140,7 @@ def _check(
             f"found the shape {tuple(heat.shape)}"
         )
     check_same_device(image, heat, "heat")
+    check_dense("colormap", table)
     if table.dtype != torch.uint8 or table.shape != (256, 3):
         raise ValueError(f"colormap must be uint8 (256, 3), found {table.dtype} {tuple(table.shape)}")
     check_same_device(image, table, "colormap")
@@ -150,8 +151,10 @@ def _check(
         raise ValueError(f"alpha must be between 0 (the image alone) and 1 (the colours alone), found {alpha}")
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be between 0 (nothing hidden) and 1 (all below high), found {threshold}")
-    if sigma is not None and (len(sigma) != 2 or not all(math.isfinite(value) and value > 0 for value in sigma)):
-        raise ValueError(f"sigma must be one or two positive numbers of pixels, found {tuple(sigma)}")
+    if sigma is not None and (len(sigma) != 2 or not all(SMALLEST <= value <= LARGEST for value in sigma)):
+        raise ValueError(
+            f"sigma must be one or two positive numbers of pixels, {SMALLEST} to {LARGEST}; found {tuple(sigma)}"
+        )
     if not (math.isfinite(black) and math.isfinite(white)) or black == white:
         raise ValueError(f"image_range must be two different finite levels (black, white), found {(black, white)}")
     return ResultShape((image.shape[0],), (*image.shape[1:3], 3), torch.uint8)

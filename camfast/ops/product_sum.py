@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from camfast.ops.checks import check_pair
+from camfast.ops.checks import as_flag, check_pair
 from camfast.ops.forms import RECTIFY, Rectify
 from camfast.ops.registry import Op, ResultShape
 
@@ -61,7 +61,7 @@ def product_sum(
     >>> camfast.ops.product_sum(A, G)
     tensor([[4., 2.]])
     """
-    return _op(activations, gradients, rectify, relu, out=out, backend=backend)
+    return _op(activations, gradients, rectify, as_flag("relu", relu), out=out, backend=backend)
 
 
 def _check(activations: Tensor, gradients: Tensor, rectify: str, relu: bool) -> ResultShape:  # noqa: ARG001

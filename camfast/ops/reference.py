@@ -71,6 +71,8 @@ def linear_upsample(grid: Tensor, size: Sequence[int]) -> Tensor:
     """Half-pixel centres, edges clamped: ``interpolate(align_corners=False)`` over the last axes."""
     rank = len(size)
     grid = grid.to(map_dtype(grid.dtype))
+    if 0 in grid.shape:  # interpolate refuses them
+        return grid.sum() + grid.new_zeros((*grid.shape[:-rank], *size))
     maps = F.interpolate(grid.reshape(1, -1, *grid.shape[-rank:]), tuple(size), mode=_MODES[rank], align_corners=False)
     return maps.reshape(*grid.shape[:-rank], *size)
 

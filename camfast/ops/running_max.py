@@ -2,7 +2,7 @@
 
 from torch import Tensor, int32
 
-from camfast.ops.checks import check_out, check_same_device, check_tensor, same_elements
+from camfast.ops.checks import check_dense, check_out, check_same_device, check_tensor, same_elements
 from camfast.ops.forms import INDEX_DTYPES, RunningMax, map_dtype
 from camfast.ops.registry import Op, ResultShape
 
@@ -80,6 +80,7 @@ def _check(values: Tensor, index: Tensor, candidate: Tensor, unit: int | Tensor)
         )
     if not isinstance(index, Tensor) or index.dtype != int32:
         raise TypeError(f"index must be an int32 tensor, found {getattr(index, 'dtype', type(index).__name__)}")
+    check_dense("index", index)
     for name, tensor in (("values", values), ("index", index)):
         if tensor.shape != candidate.shape:
             raise ValueError(
@@ -93,6 +94,7 @@ def _check(values: Tensor, index: Tensor, candidate: Tensor, unit: int | Tensor)
 
 def _check_unit(candidate: Tensor, unit: int | Tensor) -> None:
     if isinstance(unit, Tensor):
+        check_dense("unit", unit)
         if unit.dtype not in INDEX_DTYPES:
             raise TypeError(f"unit must be a number or an int32 or int64 tensor, found {unit.dtype}")
         if unit.ndim and unit.shape != candidate.shape[:1]:
@@ -107,6 +109,7 @@ def _check_unit(candidate: Tensor, unit: int | Tensor) -> None:
 def _check_out(out: RunningMax, shapes: tuple[ResultShape, ResultShape], inputs: tuple[Tensor, ...]) -> None:
     """Every output apart from every input and from each other, but for those that are updated in place."""
     for position, (name, target, shape) in enumerate(zip(("out[0]", "out[1]"), out, shapes, strict=True)):
+        check_dense(name, target)
         others = [tensor for i, tensor in enumerate(inputs) if i != position or not same_elements(target, tensor)]
         check_out(target, shape.lead, shape.rest, others, name, shape.dtype or inputs[0].dtype)
     check_out(out.index, shapes[1].lead, shapes[1].rest, (out.values,), "out[1]", int32)

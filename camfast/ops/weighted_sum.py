@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from camfast.ops.checks import check_activations, check_same_device, check_tensor
+from camfast.ops.checks import as_flag, check_activations, check_same_device, check_tensor
 from camfast.ops.forms import map_dtype
 from camfast.ops.registry import Op, ResultShape
 
@@ -52,7 +52,7 @@ def weighted_sum(
     >>> camfast.ops.weighted_sum(A, torch.tensor([[1.0, -1.0]]))
     tensor([[-2., -2.]])
     """
-    return _op(activations, weights, relu, out=out, backend=backend)
+    return _op(activations, weights, as_flag("relu", relu), out=out, backend=backend)
 
 
 def _check(activations: Tensor, weights: Tensor, relu: bool) -> ResultShape:  # noqa: ARG001 (every value is right)

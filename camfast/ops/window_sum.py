@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from camfast.ops.checks import check_out, check_same_device, check_tensor, same_elements
+from camfast.ops.checks import check_dense, check_out, check_same_device, check_tensor, same_elements
 from camfast.ops.forms import BLENDS, INDEX_DTYPES, Blend
 from camfast.ops.registry import Op, ResultShape
 
@@ -85,6 +85,7 @@ def _check(total: Tensor, maps: Tensor, origins: Tensor, taper: Tensor, blend: s
     if not isinstance(origins, Tensor) or origins.dtype not in INDEX_DTYPES:
         found = getattr(origins, "dtype", type(origins).__name__)
         raise TypeError(f"origins must be an int64 or int32 tensor, found {found}")
+    check_dense("origins", origins)
     if blend not in BLENDS:
         raise ValueError(f"blend must be one of {', '.join(BLENDS)}, found {blend!r}")
     if not 2 <= total.ndim <= 4:
@@ -122,7 +123,8 @@ def _check_float64(name: str, tensor: Tensor) -> None:
 
 def _check_out(out: Tensor, shape: ResultShape, inputs: Sequence[Tensor]) -> None:
     """The output apart from every input, but for a total that is updated in place."""
-    in_place = isinstance(out, Tensor) and same_elements(out, inputs[0])
+    check_dense("out", out)
+    in_place = same_elements(out, inputs[0])
     check_out(out, shape.lead, shape.rest, inputs[1:] if in_place else inputs, dtype=torch.float64)
 
 
