@@ -28,6 +28,16 @@ Status check_view(const char* name, const AnyView& view, int rank) noexcept {
 
 }  // namespace
 
+std::int64_t product(const std::int64_t (&sizes)[3]) noexcept {
+    std::int64_t result = 1;
+    for (const std::int64_t size : sizes) {
+        if (size == 0) return 0;
+        if (result > std::numeric_limits<std::int64_t>::max() / size) result = -1;
+        result *= result < 0 ? 1 : size;
+    }
+    return result;
+}
+
 Status check_shape(const char* name, const View& view, int rank) noexcept {
     return check_view(name, view, rank);
 }

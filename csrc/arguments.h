@@ -16,6 +16,9 @@ constexpr Status invalid(const char* argument, const char* message) noexcept {
     return {StatusCode::invalid_argument, argument, message};
 }
 
+/// The product of three sizes, none of them negative, or -1 where it is no 64-bit number.
+std::int64_t product(const std::int64_t (&sizes)[3]) noexcept;
+
 /// Rank, sizes and address of an array.
 Status check_shape(const char* name, const View& view, int rank) noexcept;
 

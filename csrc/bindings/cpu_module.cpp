@@ -1,9 +1,9 @@
 /// camfast._C: the C++ API for Python, on addresses and numbers; camfast/_C.pyi describes each argument.
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <optional>
 #include <vector>
 
@@ -37,6 +37,11 @@ using camfast::View;
 /// Elements from which on a call takes long enough to let other Python threads run meanwhile.
 constexpr Int kReleaseElements = Int{1} << 17;
 
+/// Elements of activations and gradients.
+Int of_pair(Int t, Int n, Int c, Int p) {
+    return times(static_cast<std::uint64_t>(t) + 1, n, c, p);
+}
+
 /// Calls `function`, without the GIL where the work is large, and raises what it reports.
 template <class Function>
 void call(Int elements, Function function) {
@@ -52,7 +57,7 @@ void call(Int elements, Function function) {
 void channel_weights(int method, int dtype, Int t, Int n, Int c, Int p, Address a, Int a_sn, Int a_sc,
                      Int a_sp, Address g, Int g_st, Int g_sn, Int g_sc, Int g_sp, Address out, Int out_sn,
                      Int out_st, Address ill, int threads) {
-    call((1 + t) * n * c * p, [&] {
+    call(of_pair(t, n, c, p), [&] {
         return camfast::channel_weights(static_cast<camfast::WeightMethod>(method),
                                         activations(dtype, n, c, p, a, a_sn, a_sc, a_sp),
                                         gradients(dtype, t, n, c, p, g, g_st, g_sn, g_sc, g_sp),
@@ -63,8 +68,8 @@ void channel_weights(int method, int dtype, Int t, Int n, Int c, Int p, Address 
 
 void weighted_sum(int dtype, Int t, Int n, Int c, Int p, Address a, Int a_sn, Int a_sc, Int a_sp, Address w,
                   bool relu, Address out, Int out_sn, Int out_st, int threads) {
-    call((1 + t) * n * c * p, [&] {
-        const View weights{pointer(w), results(dtype), 3, {n, t, c}, {t * c, c, 1}};
+    call(of_pair(t, n, c, p), [&] {
+        const View weights{pointer(w), results(dtype), 3, {n, t, c}, {times(t, c), c, 1}};
         return camfast::weighted_sum(activations(dtype, n, c, p, a, a_sn, a_sc, a_sp), weights, relu,
                                      output(dtype, n, t, p, out, out_sn, out_st), threads);
     });
@@ -73,7 +78,7 @@ void weighted_sum(int dtype, Int t, Int n, Int c, Int p, Address a, Int a_sn, In
 void product_sum(int rectify, int dtype, Int t, Int n, Int c, Int p, Address a, Int a_sn, Int a_sc, Int a_sp,
                  Address g, Int g_st, Int g_sn, Int g_sc, Int g_sp, bool relu, Address out, Int out_sn,
                  Int out_st, int threads) {
-    call((1 + t) * n * c * p, [&] {
+    call(of_pair(t, n, c, p), [&] {
         return camfast::product_sum(static_cast<camfast::Rectify>(rectify),
                                     activations(dtype, n, c, p, a, a_sn, a_sc, a_sp),
                                     gradients(dtype, t, n, c, p, g, g_st, g_sn, g_sc, g_sp), relu,
@@ -93,20 +98,13 @@ void fused_cam(int method, bool relu, int dtype, Int t, Int n, Int c, Int p, Add
         {o0, o1, o2},
         {{sigma0, start0, step0}, {sigma1, start1, step1}, {sigma2, start2, step2}},
         static_cast<camfast::Gain>(gain)};
-    const Int pixels = upsample ? o0 * o1 * o2 : 0;
+    const Int pixels = upsample ? times(o0, o1, o2) : 0;
     auto* const flags = static_cast<std::uint8_t*>(mutable_pointer(ill));
     // the kernel writes adjacent flags; those of some targets of a larger result go to a place of their own
     // first
     const bool adjacent = !flags || ((t <= 1 || ill_st == 1) && (n <= 1 || ill_sn == t));
-    std::unique_ptr<char[]> own_grid;  // where the caller wants the upsampled maps only
-    if (!grid && upsample) {
-        own_grid.reset(new char[static_cast<std::size_t>(n * t * p * camfast::element_size(results(dtype)))]);
-        grid = reinterpret_cast<Address>(own_grid.get());
-        grid_sn = t * p;
-        grid_st = p;
-    }
-    std::vector<std::uint8_t> apart(adjacent ? 0 : static_cast<std::size_t>(n * t));
-    call((1 + t) * n * c * p + n * t * pixels, [&] {
+    std::vector<std::uint8_t> apart(adjacent ? 0 : static_cast<std::size_t>(times(n, t)));
+    call(std::max(of_pair(t, n, c, p), times(n, t, pixels)), [&] {
         return camfast::fused_cam(
             static_cast<camfast::CamMethod>(method), relu, activations(dtype, n, c, p, a, a_sn, a_sc, a_sp),
             gradients(dtype, t, n, c, p, g, g_st, g_sn, g_sc, g_sp),
@@ -120,7 +118,7 @@ void fused_cam(int method, bool relu, int dtype, Int t, Int n, Int c, Int p, Add
 
 void linear_upsample(int dtype, Int m, Int d0, Int d1, Int d2, Address grid, Int o0, Int o1, Int o2,
                      Address out, int threads) {
-    call(m * o0 * o1 * o2, [&] {
+    call(times(m, o0, o1, o2), [&] {
         return camfast::linear_upsample(
             maps_view<View>(pointer(grid), static_cast<DType>(dtype), m, d0, d1, d2),
             maps_view<MutableView>(mutable_pointer(out), results(dtype), m, o0, o1, o2), threads);
@@ -130,7 +128,7 @@ void linear_upsample(int dtype, Int m, Int d0, Int d1, Int d2, Address grid, Int
 void gaussian_upsample(int dtype, Int m, Int d0, Int d1, Int d2, Address grid, Int o0, Int o1, Int o2,
                        double sigma0, double sigma1, double sigma2, int gain, double start0, double start1,
                        double start2, double step0, double step1, double step2, Address out, int threads) {
-    call(m * o0 * o1 * o2, [&] {
+    call(times(m, o0, o1, o2), [&] {
         const camfast::GaussianAxis axes[3] = {
             {sigma0, start0, step0}, {sigma1, start1, step1}, {sigma2, start2, step2}};
         return camfast::gaussian_upsample(
@@ -143,14 +141,15 @@ void gaussian_upsample(int dtype, Int m, Int d0, Int d1, Int d2, Address grid, I
 void overlay(int image_dtype, Int n, Int h, Int w, Int channels, Address image, int dtype, Int d0, Int d1,
              Address heat, Address table, double low, double high, double alpha, double sigma0, double sigma1,
              double black, double white, double threshold, Address out, Int out_sn, int threads) {
-    call(3 * n * h * w, [&] {
+    call(times(3, n, h, w), [&] {
         const View pixels{pointer(image),
                           static_cast<DType>(image_dtype),
                           channels == 1 ? 3 : 4,
                           {n, h, w, channels},
-                          {h * w * channels, w * channels, channels, 1}};
-        const View cells{pointer(heat), static_cast<DType>(dtype), 3, {n, d0, d1}, {d0 * d1, d1, 1}};
-        const MutableView picture{mutable_pointer(out), DType::uint8, 4, {n, h, w, 3}, {out_sn, 3 * w, 3, 1}};
+                          {times(h, w, channels), times(w, channels), channels, 1}};
+        const View cells{pointer(heat), static_cast<DType>(dtype), 3, {n, d0, d1}, {times(d0, d1), d1, 1}};
+        const MutableView picture{
+            mutable_pointer(out), DType::uint8, 4, {n, h, w, 3}, {out_sn, times(3, w), 3, 1}};
         const camfast::Shading shading{static_cast<const std::uint8_t*>(pointer(table)),
                                        low,
                                        high,
@@ -166,7 +165,7 @@ void overlay(int image_dtype, Int n, Int h, Int w, Int channels, Address image, 
 void running_max(int dtype, Int n, Int p, Address values, Int values_sn, Address index, Int index_sn,
                  Address candidate, Int candidate_sn, Address units, std::int32_t unit, Address values_out,
                  Int values_out_sn, Address index_out, Int index_out_sn, int threads) {
-    call(n * p, [&] {
+    call(times(n, p), [&] {
         const auto plane = [&](Address data, DType type, Int stride) {
             return View{pointer(data), type, 2, {n, p}, {stride, 1}};
         };
@@ -186,33 +185,38 @@ void window_sum(int dtype, int blend, Int n, Int t, Int axes, Int g0, Int g1, In
                 Address total, Int total_st, Address maps, Int maps_sn, Int maps_st, Address origins,
                 int origins_dtype, Int origins_sn, Int origins_sa, Address taper, Address out, Int out_st,
                 int threads) {
-    const Int cells = d0 * d1 * d2;
-    call(n * t * cells + (out == total ? 0 : t * g0 * g1 * g2), [&] {
-        const View before{pointer(total), DType::float64, 4, {t, g0, g1, g2}, {total_st, g1 * g2, g2, 1}};
+    const Int cells = times(d0, d1, d2);
+    call(std::max(times(n, t, cells), out == total ? 0 : times(t, g0, g1, g2)), [&] {
+        const View before{
+            pointer(total), DType::float64, 4, {t, g0, g1, g2}, {total_st, times(g1, g2), g2, 1}};
         return camfast::window_sum(
             before, {pointer(maps), static_cast<DType>(dtype), 3, {n, t, cells}, {maps_sn, maps_st, 1}},
             {pointer(origins), static_cast<DType>(origins_dtype), 2, {n, axes}, {origins_sn, origins_sa}},
-            {pointer(taper), DType::float64, 3, {d0, d1, d2}, {d1 * d2, d2, 1}},
+            {pointer(taper), DType::float64, 3, {d0, d1, d2}, {times(d1, d2), d2, 1}},
             static_cast<camfast::Blend>(blend),
-            {mutable_pointer(out), DType::float64, 4, {t, g0, g1, g2}, {out_st, g1 * g2, g2, 1}}, threads);
+            {mutable_pointer(out), DType::float64, 4, {t, g0, g1, g2}, {out_st, times(g1, g2), g2, 1}},
+            threads);
     });
 }
 
 void resample(int dtype, Int h, Int w, Int channels, Address image, Int y_pixels, Int y_taps, Address y_first,
               Address y_weights, Int x_pixels, Int x_taps, Address x_first, Address x_weights, Address out,
               int threads) {
-    call(h * w * channels, [&] {
+    call(times(h, w, channels), [&] {
         const auto band = [](Int pixels, Int taps, Address first, Address weights) {
             return camfast::ResampleBand{static_cast<const std::int32_t*>(pointer(first)),
                                          static_cast<const float*>(pointer(weights)), pixels, taps};
         };
-        const View picture{
-            pointer(image), static_cast<DType>(dtype), 3, {h, w, channels}, {w * channels, channels, 1}};
+        const View picture{pointer(image),
+                           static_cast<DType>(dtype),
+                           3,
+                           {h, w, channels},
+                           {times(w, channels), channels, 1}};
         const MutableView planes{mutable_pointer(out),
                                  DType::float32,
                                  3,
                                  {channels, y_pixels, x_pixels},
-                                 {y_pixels * x_pixels, x_pixels, 1}};
+                                 {times(y_pixels, x_pixels), x_pixels, 1}};
         return camfast::resample(picture, band(y_pixels, y_taps, y_first, y_weights),
                                  band(x_pixels, x_taps, x_first, x_weights), planes, threads);
     });
@@ -220,7 +224,7 @@ void resample(int dtype, Int h, Int w, Int channels, Address image, Int y_pixels
 
 void row_sum(int dtype, Int j, Int i, Address matrix, Int matrix_sj, Address factors, Address out,
              int threads) {
-    call(j * i, [&] {
+    call(times(j, i), [&] {
         return camfast::row_sum({pointer(matrix), static_cast<DType>(dtype), 2, {j, i}, {matrix_sj, 1}},
                                 {pointer(factors), results(dtype), 1, {j}, {1}},
                                 {mutable_pointer(out), results(dtype), 1, {i}, {1}}, threads);

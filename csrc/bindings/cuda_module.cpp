@@ -51,7 +51,7 @@ py::tuple weighted_sum_workspace(int dtype, Int t, Int n, Int c, Int p, Int a_sn
 void weighted_sum(int dtype, Int t, Int n, Int c, Int p, Address a, Int a_sn, Int a_sc, Int a_sp, Address w,
                   bool relu, Address out, Int out_sn, Int out_st, Address scratch, Int scratch_bytes,
                   Address counters, Int counter_count, int device, Address stream) {
-    const camfast::View weights{pointer(w), results(dtype), 3, {n, t, c}, {t * c, c, 1}};
+    const camfast::View weights{pointer(w), results(dtype), 3, {n, t, c}, {times(t, c), c, 1}};
     raise_unless_ok(camfast::cuda::weighted_sum(activations(dtype, n, c, p, a, a_sn, a_sc, a_sp), weights,
                                                 relu, output(dtype, n, t, p, out, out_sn, out_st),
                                                 workspace_of(scratch, scratch_bytes, counters, counter_count),

@@ -50,8 +50,8 @@ void overlay(int image_dtype, Int n, Int h, Int w, Int channels, Address image, 
                       static_cast<DType>(image_dtype),
                       channels == 1 ? 3 : 4,
                       {n, h, w, channels},
-                      {h * w * channels, w * channels, channels, 1}};
-    const View cells{pointer(heat), static_cast<DType>(heat_dtype), 3, {n, d0, d1}, {d0 * d1, d1, 1}};
+                      {times(h, w, channels), times(w, channels), channels, 1}};
+    const View cells{pointer(heat), static_cast<DType>(heat_dtype), 3, {n, d0, d1}, {times(d0, d1), d1, 1}};
     const BandView bands[2] = {band(first0, weights0, d0, o0, taps0), band(first1, weights1, d1, o1, taps1)};
     const Shading shading{static_cast<const std::uint8_t*>(pointer(table)),
                           level(low, low_at),
@@ -60,7 +60,8 @@ void overlay(int image_dtype, Int n, Int h, Int w, Int channels, Address image, 
                           black,
                           white,
                           threshold};
-    const MutableView picture{mutable_pointer(out), DType::uint8, 4, {n, h, w, 3}, {out_sn, 3 * w, 3, 1}};
+    const MutableView picture{
+        mutable_pointer(out), DType::uint8, 4, {n, h, w, 3}, {out_sn, times(3, w), 3, 1}};
     raise_unless_ok(cuda::overlay(pixels, cells, bands, shading, picture, stream_of(device, stream)));
 }
 

@@ -30,6 +30,12 @@ inline void raise_unless_ok(const Status& status) {
     throw pybind11::value_error(sentence(status));
 }
 
+/// A product modulo 2^64: sizes whose product is no 64-bit number are refused by the function that gets them.
+template <class... Ints>
+constexpr Int times(Ints... sizes) {
+    return static_cast<Int>((std::uint64_t{1} * ... * static_cast<std::uint64_t>(sizes)));
+}
+
 inline const void* pointer(Address address) {
     return reinterpret_cast<const void*>(address);
 }
@@ -56,7 +62,7 @@ inline MutableView output(int dtype, Int n, Int t, Int last, Address out, Int sn
 /// (M, a, b, c) contiguous.
 template <class AnyView, class Pointer>
 AnyView maps_view(Pointer data, DType dtype, Int m, Int a, Int b, Int c) {
-    return {data, dtype, 4, {m, a, b, c}, {a * b * c, b * c, c, 1}};
+    return {data, dtype, 4, {m, a, b, c}, {times(a, b, c), times(b, c), c, 1}};
 }
 
 }  // namespace camfast::bindings

@@ -193,7 +193,7 @@ private:
     }
 
     double weight(double activation_sum, double target_sum) const noexcept {
-        const auto positions = static_cast<double>(problem_.p);
+        const auto positions = static_cast<double>(std::max<std::int64_t>(problem_.p, 1));  // of none: 0
         switch (method_) {
             case WeightMethod::gradcam: return target_sum / positions;
             case WeightMethod::xgradcam: return target_sum / (activation_sum + 1e-7);
@@ -247,6 +247,7 @@ Status channel_weights(WeightMethod method, const View& activations, const View&
     if (const Status status = check_output("weights", weights, activations.dtype, sizes); !status.ok())
         return status;
     if (ill_conditioned) std::memset(ill_conditioned, 0, static_cast<std::size_t>(problem.n * problem.t));
+    if (problem.n == 0 || problem.t == 0 || problem.c == 0) return {};
     const Buffer scratch(weights_scratch_bytes(problem, problem.n, problem.c));
     const Buffer contiguous(static_cast<std::size_t>(problem.n * problem.t * problem.c * problem.result));
     if (!scratch || !contiguous) return out_of_memory();

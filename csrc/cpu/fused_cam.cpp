@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <limits>
 
 #include "cpu/buffer.h"
 #include "cpu/parallel.h"
@@ -108,18 +109,27 @@ Status fused_cam(CamMethod method, bool relu, const View& activations, const Vie
         if (const Status status = check_output("weights", weights, activations.dtype, weight_sizes);
             !status.ok())
             return status;
-    Axes axes;
     if (upsamples) {
-        if (const Status status = make_axes(upsampling, axes); !status.ok()) return status;
-        if (axes.in() != p) return invalid("grid_sizes", "holds sizes whose product is not p");
-        const std::int64_t map_sizes[3] = {n, t, axes.out()};
+        if (const Status status = check_axes(upsampling); !status.ok()) return status;
+        if (product(upsampling.grid_sizes) != p)
+            return invalid("grid_sizes", "holds sizes whose product is not p");
+        const std::int64_t map_sizes[3] = {n, t, product(upsampling.map_sizes)};
         if (const Status status = check_output("maps", maps, activations.dtype, map_sizes); !status.ok())
             return status;
     }
     if (ill_conditioned) std::memset(ill_conditioned, 0, static_cast<std::size_t>(n * t));
 
-    const Buffer grid_scratch(grid.data ? 1 : static_cast<std::size_t>(n * t * p * problem.result));
-    const Buffer contiguous(two_pass ? static_cast<std::size_t>(n * t * c * problem.result) : 1);
+    if (n == 0 || t == 0 || (p == 0 && !weights.data)) return {};
+    const std::int64_t cells = product(grid_sizes);
+    if (cells < 0 || cells > std::numeric_limits<std::int64_t>::max() / problem.result)
+        return invalid("grid", "has sizes whose product is no 64-bit number");
+    Axes axes;
+    if (upsamples)
+        if (const Status status = make_axes(upsampling, axes); !status.ok()) return status;
+
+    const auto result = static_cast<std::size_t>(problem.result);
+    const Buffer grid_scratch(grid.data ? 1 : static_cast<std::size_t>(cells) * result);
+    const Buffer contiguous(two_pass ? static_cast<std::size_t>(n * t * c) * result : 1);
     if (!grid_scratch || !contiguous) return out_of_memory();
     const Output grid_out = grid.data ? output(grid) : Output{grid_scratch.as<char>(), t * p, p};
     const int useful = useful_threads(problem.elements(), threads);

@@ -10,6 +10,7 @@
 #include "cpu/lines.h"
 #include "cpu/parallel.h"
 #include "cpu/passes.h"
+#include "cpu/separable.h"
 
 namespace camfast::cpu {
 namespace {
@@ -161,7 +162,8 @@ Status check(const View& image, const View& heat, const Shading& shading, const 
     if (!std::isfinite(shading.black) || !std::isfinite(shading.white) || shading.black == shading.white)
         return invalid("black", "and white are not two different finite levels");
     for (const double sigma : shading.sigma)
-        if (!std::isfinite(sigma) || sigma < 0) return invalid("sigma", "is not finite and 0 or more");
+        if (!(sigma == 0 || in_range(sigma)))
+            return invalid("sigma", "is neither 0 nor within 1e-50 ... 1e50");
     if ((shading.sigma[0] > 0) != (shading.sigma[1] > 0))
         return invalid("sigma", "is 0 for one axis and not for the other");
     return {};
@@ -183,6 +185,7 @@ Status overlay(const View& image, const View& heat, const Shading& shading, cons
     using namespace cpu;
     if (const Status status = chosen().status; !status.ok()) return status;
     if (const Status status = check(image, heat, shading, out); !status.ok()) return status;
+    if (image.sizes[0] == 0) return {};
     try {
         const auto y = axis_of(heat.sizes[1], image.sizes[1], shading.sigma[0]);
         const auto x = axis_of(heat.sizes[2], image.sizes[2], shading.sigma[1]);

@@ -37,6 +37,7 @@ Status product_sum(Rectify rectify, const View& activations, const View& gradien
     if (const Status status = check_output("grid", grid, activations.dtype, sizes); !status.ok())
         return status;
     const Output out{static_cast<char*>(grid.data), grid.strides[0], grid.strides[1]};
+    if (problem.n == 0 || problem.t == 0 || problem.p == 0) return {};
     threads = useful_threads(problem.elements(), threads);
     product_sum_pass(problem, rectify, out, relu, threads);
     return {};

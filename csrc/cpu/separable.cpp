@@ -180,7 +180,7 @@ private:
 
 }  // namespace
 
-Status make_axes(const Upsampling& upsampling, Axes& axes) noexcept {
+Status check_axes(const Upsampling& upsampling) noexcept {
     for (int i = 0; i < 3; ++i) {
         const std::int64_t in = upsampling.grid_sizes[i], out = upsampling.map_sizes[i];
         if (in < 1 || in > INT32_MAX)
@@ -190,14 +190,24 @@ Status make_axes(const Upsampling& upsampling, Axes& axes) noexcept {
         if (upsampling.mode != UpsampleMode::gaussian) continue;
         const GaussianAxis& axis = upsampling.axes[i];
         if (!std::isfinite(axis.sigma)) return invalid("sigma", "is not finite");
+        if (axis.sigma > 0 && !in_range(axis.sigma)) return invalid("sigma", "is not within 1e-50 ... 1e50");
         if (!(axis.sigma > 0) && in != out)
             return invalid("sigma", "leaves an axis untouched (0 or less), but its sizes differ");
-        if (!std::isfinite(axis.start)) return invalid("start", "is not finite");
+        if (!(std::abs(axis.start) <= kLargest)) return invalid("start", "is not within -1e50 ... 1e50");
         if (!std::isfinite(axis.step) || (axis.sigma > 0 && !(axis.step > 0)))
             return invalid("step", "is not a positive number");
+        if (axis.sigma > 0 && !in_range(axis.step)) return invalid("step", "is not within 1e-50 ... 1e50");
     }
     if (upsampling.gain < Gain::spray || upsampling.gain > Gain::mass)
         return invalid("gain", "unknown; it is spray (0), average (1) or mass (2)");
+    if (product(upsampling.grid_sizes) < 0)
+        return invalid("grid_sizes", "holds sizes whose product is no 64-bit number");
+    if (product(upsampling.map_sizes) < 0)
+        return invalid("map_sizes", "holds sizes whose product is no 64-bit number");
+    return {};
+}
+
+Status make_axes(const Upsampling& upsampling, Axes& axes) noexcept {
     try {
         for (int i = 0; i < 3; ++i) {
             const std::int64_t in = upsampling.grid_sizes[i], out = upsampling.map_sizes[i];
@@ -229,6 +239,8 @@ Status upsample_views(const View& grid, const MutableView& maps, Upsampling& ups
     if (const Status status = check_contiguous("maps", maps); !status.ok()) return status;
     std::copy_n(grid.sizes + 1, 3, upsampling.grid_sizes);
     std::copy_n(maps.sizes + 1, 3, upsampling.map_sizes);
+    if (const Status status = check_axes(upsampling); !status.ok()) return status;
+    if (grid.sizes[0] == 0) return {};
     Axes axes;
     if (const Status status = make_axes(upsampling, axes); !status.ok()) return status;
     return upsample_maps(axes, grid.dtype, grid.sizes[0], 1,

@@ -26,7 +26,18 @@ struct Axes {
     std::int64_t out() const noexcept { return axis[0]->out * axis[1]->out * axis[2]->out; }
 };
 
-/// Checks the sizes and makes the axes; sizes are those of `upsampling`.
+/// Sigmas and places of Gaussians: squares of their quotients, and the differences of these, have to be
+/// numbers.
+constexpr double kSmallest = 1e-50, kLargest = 1e50;
+constexpr bool in_range(double value) noexcept {
+    return value >= kSmallest && value <= kLargest;
+}
+
+/// Checks what an upsampling is asked for: sizes, whose products are 64-bit numbers then, and Gaussians.
+Status check_axes(const Upsampling& upsampling) noexcept;
+
+/// Makes the axes of an upsampling that is right. They take memory by their sizes: not where there are no
+/// maps.
 Status make_axes(const Upsampling& upsampling, Axes& axes) noexcept;
 
 /// out[m] = grid[m] upsampled for `samples * targets` maps.

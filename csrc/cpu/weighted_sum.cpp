@@ -40,6 +40,7 @@ Status weighted_sum(const View& activations, const View& weights, bool relu, con
     if (const Status status = check_output("grid", grid, activations.dtype, sizes); !status.ok())
         return status;
     const Output out{static_cast<char*>(grid.data), grid.strides[0], grid.strides[1]};
+    if (problem.n == 0 || problem.t == 0 || problem.p == 0) return {};
     threads = useful_threads(problem.elements(), threads);
     weighted_sum_pass(problem, static_cast<const char*>(weights.data), {0, problem.n}, {0, problem.c}, out,
                       {false, relu}, threads);

@@ -2,11 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <limits>
 
 #include "arrays.h"
 #include "camfast/channel_weights.h"
 #include "camfast/contiguous.h"
 #include "camfast/fused_cam.h"
+#include "camfast/gaussian_upsample.h"
 #include "camfast/linear_upsample.h"
 #include "camfast/product_sum.h"
 #include "camfast/weighted_sum.h"
@@ -103,6 +105,74 @@ TEST_F(Arguments, EmptyOnesMayBeOfAnySize) {
     const View of_none{nullptr, DType::float32, 3, {0, kMany, kMany}, {0, kMany, 1}};
     const MutableView nowhere{nullptr, DType::float32, 3, {0, kMany, 1}, {kMany, 1, 1}};
     EXPECT_TRUE(weighted_sum(none, of_none, true, nowhere, 1).ok());
+}
+
+constexpr std::int64_t kAxis = std::numeric_limits<std::int32_t>::max();
+
+// Weights of so many pixels would take gigabytes, or their number is no 64-bit number.
+TEST_F(Arguments, NoMapsTakeNoMemory) {
+    const View none = contiguous(static_cast<const float*>(nullptr), 0, 1, 1, 3);
+    const MutableView nowhere = contiguous(static_cast<float*>(nullptr), 0, 1, 1, kAxis);
+    EXPECT_TRUE(linear_upsample(none, nowhere, 1).ok());
+    const GaussianAxis axes[3] = {{1e6, 0, 1}, {1e6, 0, 1}, {1e6, 0, 1}};
+    EXPECT_TRUE(gaussian_upsample(none, nowhere, axes, Gain::mass, 1).ok());
+    upsampling = {UpsampleMode::linear, {1, 1, 3}, {kAxis, kAxis, kAxis}, {}, Gain::spray};
+    activations = contiguous(static_cast<const float*>(nullptr), 0, 3, 3);
+    gradients = contiguous(static_cast<const float*>(nullptr), 4, 0, 3, 3);
+    grid_view = contiguous(static_cast<float*>(nullptr), 0, 4, 3), weights_view = {}, ill = nullptr;
+    expect("map_sizes");
+    upsampling.map_sizes[0] = upsampling.map_sizes[1] = 1;
+    maps_view = contiguous(static_cast<float*>(nullptr), 0, 4, kAxis);
+    EXPECT_TRUE(fused().ok());
+}
+
+// Neither activations nor gradients have elements, but what is made of them would have more than memory has.
+TEST_F(Arguments, ScratchBeyond64Bits) {
+    constexpr std::int64_t kMany = std::int64_t{1} << 31;
+    const float* const nothing = nullptr;
+    ill = nullptr;
+    weights_view = {};
+    // no channels: a grid of zeros, wanted only upsampled
+    grid_view = {};
+    activations = contiguous(nothing, 2, 0, 4 * kMany * kMany),
+    gradients = contiguous(nothing, 4, 2, 0, 4 * kMany * kMany);
+    upsampling = {UpsampleMode::linear, {kAxis, kAxis, 4}, {1, 6, 8}, {}, Gain::spray};
+    expect("grid_sizes");
+    constexpr std::int64_t kCells = kAxis * kAxis;
+    activations = contiguous(nothing, 2, 0, kCells), gradients = contiguous(nothing, 4, 2, 0, kCells);
+    upsampling.grid_sizes[2] = 1;
+    expect("grid");
+    // no positions: weights of many channels, wanted by nobody
+    upsampling = {};
+    activations = contiguous(nothing, kMany, 4, 0), gradients = contiguous(nothing, kMany, kMany, 4, 0);
+    grid_view = contiguous(static_cast<float*>(nullptr), kMany, kMany, 0);
+    EXPECT_TRUE(fused().ok());
+    EXPECT_TRUE(product_sum(Rectify::none, activations, gradients, true, grid_view, 1).ok());
+}
+
+TEST_F(Arguments, GaussiansBeyondFloat64) {
+    upsampling.mode = UpsampleMode::gaussian;
+    for (auto& axis : upsampling.axes) axis = {1, 0, 1};
+    ASSERT_TRUE(fused().ok());
+    for (const GaussianAxis& axis :
+         {GaussianAxis{1e-51, 0, 1}, {1e51, 0, 1}, {1, 1e51, 1}, {1, 0, 1e51}, {1, 0, 1e-51}}) {
+        upsampling.axes[1] = axis;
+        EXPECT_EQ(fused().code, StatusCode::invalid_argument);
+    }
+    upsampling.axes[1] = {1e-50, 1e50, 1e50};
+    EXPECT_TRUE(fused().ok());
+}
+
+TEST_F(Arguments, ChannelsWithoutPositionsWeighNothing) {
+    activations = contiguous(static_cast<const float*>(nullptr), 2, 3, 0);
+    gradients = contiguous(static_cast<const float*>(nullptr), 4, 2, 3, 0);
+    for (int method = 0; method < 4; ++method) {
+        Result zeros{DType::float32, 2, 4, 3};
+        ASSERT_TRUE(
+            channel_weights(static_cast<WeightMethod>(method), activations, gradients, zeros.view(), flags, 1)
+                .ok());
+        for (Int i = 0; i < 2 * 4 * 3; ++i) EXPECT_EQ(zeros(i / 12, i / 3 % 4, i % 3), 0);
+    }
 }
 
 TEST_F(Arguments, OtherOps) {

@@ -50,6 +50,17 @@ TEST(Contiguous, IsKnownWhenCompiled) {
     static_assert(view.rank == 2 && view.strides[0] == 3 && view.strides[1] == 1);
 }
 
+TEST(Contiguous, SizesBeyond64Bits) {
+    // constant expressions have no undefined behaviour: the compiler would refuse a product that overflows
+    constexpr std::int64_t kMany = std::int64_t{1} << 40;
+    constexpr View view = contiguous(static_cast<const float*>(nullptr), 0, kMany, kMany, kMany);
+    static_assert(view.sizes[3] == kMany && view.strides[3] == 1 && view.strides[2] == kMany);
+    constexpr View wrong = contiguous(DType::float16, static_cast<const void*>(nullptr), 2, -3, kMany);
+    static_assert(wrong.strides[1] == kMany && wrong.strides[0] == -3 * kMany);
+    EXPECT_FALSE(
+        linear_upsample(view, contiguous(static_cast<float*>(nullptr), 1, kMany, kMany, kMany), 1).ok());
+}
+
 TEST(Names, OfStatuses) {
     static_assert(status_name(StatusCode::invalid_argument)[0] == 'i');
     for (const auto& [code, name] : {std::pair{StatusCode::ok, "ok"},

@@ -31,10 +31,11 @@ constexpr AnyView contiguous(DType dtype, Pointer data, Sizes... sizes) noexcept
     static_assert(sizeof...(Sizes) >= 1 && sizeof...(Sizes) <= kMaxRank, "a view has one to four axes");
     static_assert((std::is_integral<Sizes>::value && ...), "sizes are whole numbers");
     AnyView view{data, dtype, static_cast<int>(sizeof...(Sizes)), {static_cast<std::int64_t>(sizes)...}, {}};
-    std::int64_t stride = 1;
+    // unsigned: sizes whose product is no 64-bit number are refused by the functions, or stand beside a 0
+    std::uint64_t stride = 1;
     for (int axis = view.rank - 1; axis >= 0; --axis) {
-        view.strides[axis] = stride;
-        stride *= view.sizes[axis];
+        view.strides[axis] = static_cast<std::int64_t>(stride);
+        stride *= static_cast<std::uint64_t>(view.sizes[axis]);
     }
     return view;
 }
