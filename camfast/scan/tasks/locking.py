@@ -104,11 +104,12 @@ class Lock:
         while True:
             try:
                 self.path.parent.mkdir(exist_ok=True)
+            except OSError as error:
+                raise self._unwritable(error.strerror) from None
+            try:
                 descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
             except FileNotFoundError:
-                if self.path.parent.parent.is_dir():
-                    continue  # another process has removed the folder in between, as it was finished
-                raise self._unwritable("No such file or directory") from None
+                continue  # another process has removed the folder in between, as it was finished
             except OSError as error:
                 raise self._unwritable(error.strerror) from None
             known = True
