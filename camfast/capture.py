@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import CheckpointError
 
 from camfast import guards, layers, methods
 from camfast.errors import CaptureError
@@ -17,12 +18,17 @@ from camfast.recorder import CaptureOptions, Defeated, Extract, Form, Recorder, 
 from camfast.targets import Selection
 from camfast.upsample import Upsampling
 
+_CHECKPOINTED = (
+    "layer {!r} is in a checkpointed block that needs no gradients of its own, and which therefore is another one when "
+    "it is computed again: call requires_grad_() on the inputs before the model runs, or use camfast.cam"
+)
+
 
 class Captured:
     """What `capture` has taken: valid once the model has run inside the ``with`` block."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, model: nn.Module, recorder: Recorder) -> None:
+        self._model, self._recorder = model, recorder
         self._size: tuple[int, ...] | None = None
 
     @property
@@ -90,7 +96,12 @@ class Captured:
             if method in methods.WITHOUT_GRADIENTS:
                 maps = task.of_activations(columns.shape[1], None).maps
             else:
-                parts = by_gradients([task], Selection(columns, None, True), self._recorder.options, retain_graph=True)
+                selection = Selection(columns, None, True)
+                try:
+                    with guards.model_untouched(self._model):  # which a checkpoint runs again
+                        parts = by_gradients([task], selection, self._recorder.options, retain_graph=True)
+                except CheckpointError as error:
+                    raise CaptureError(_CHECKPOINTED.format(task.name)) from error
                 maps = parts[task.name].maps
         return maps if values.ndim == 2 else maps[:, 0]
 
@@ -145,7 +156,7 @@ def capture(
     name, _ = layers.find(inner, layer)
     options = CaptureOptions(call=call, layer_output=layer_output, reshape=reshape)
     recorder = Recorder([name], options, Form(detach=False, copy=copy))
-    captured = Captured(recorder)
+    captured = Captured(inner, recorder)
     grad_mode = torch.is_grad_enabled()
     handle = inner.register_forward_pre_hook(captured._note_size, with_kwargs=True)
     try:

@@ -51,7 +51,7 @@ def first_component(features: Tensor, *, centre: bool = False) -> tuple[Tensor, 
         M = M - M.mean(-1, keepdim=True)
     v = _direction(M, finite)
     L = torch.einsum("...kz,...k->...z", M, v)
-    sign = _sign(L.detach(), M.detach().sum(-2))
+    sign = _sign(L.detach(), M.detach())
     L = torch.where(finite[..., 0], L * sign * largest[..., 0], torch.nan)
     v = torch.where(finite[..., 0], v * sign, torch.nan)
     dtype = map_dtype(features.dtype)
@@ -90,9 +90,11 @@ def _differentiable_direction(M: Tensor, finite: Tensor) -> Tensor:
     return v + step - step.detach()
 
 
-def _sign(L: Tensor, total: Tensor) -> Tensor:
+def _sign(L: Tensor, M: Tensor) -> Tensor:
     """The sign, (..., 1), that L is multiplied by."""
+    total = M.sum(-2)
     covariance = ((L - L.mean(-1, keepdim=True)) * total).sum(-1, keepdim=True)
-    scale = L.norm(dim=-1, keepdim=True) * total.norm(dim=-1, keepdim=True)
+    # of what is added up: behind a LayerNorm the sums themselves are rounding
+    scale = L.norm(dim=-1, keepdim=True) * M.abs().sum(-2).norm(dim=-1, keepdim=True)
     at_largest = L.gather(-1, L.abs().argmax(-1, keepdim=True))
     return torch.where(torch.where(covariance.abs() > _NO_CORRELATION * scale, covariance, at_largest) < 0, -1.0, 1.0)

@@ -49,7 +49,8 @@ class Frozen:
         self._training = model.training
         first = run(example, target, None)  # finds how the model has to be run, and says what is wrong with it
         self._scores = first.scores
-        self._inputs: Arguments = tree_map(_detached, arguments(example))
+        with torch.inference_mode(False):  # what is made under it can't be written to outside of it
+            self._inputs: Arguments = tree_map(_detached, arguments(example))
         self._outputs = Outputs(kept=True)
         self._classes: dict[Hashable, Classes] = {}
         self._graphs: dict[Hashable, Graph[Explanation]] = {}
@@ -86,7 +87,8 @@ class Frozen:
                 f"{modes[self._model.training]} mode now: freeze it again"
             )
         with self._lock:
-            result = self._replayed(inputs, target) if self._on_gpu else self._explained(inputs, target)
+            with torch.inference_mode(False):
+                result = self._replayed(inputs, target) if self._on_gpu else self._explained(inputs, target)
             return result if out is None else _written(result, out)
 
     @property
@@ -111,7 +113,7 @@ class Frozen:
         with torch.no_grad():
             for kept, leaf in zip(*map(_leaves, (self._inputs, as_given(inputs))), strict=True):
                 if isinstance(kept, Tensor):
-                    kept.copy_(leaf)
+                    kept.requires_grad_(False).copy_(leaf)  # a graph starts at them where the layer writes into them
         return self._inputs
 
     def _replayed(self, inputs: Any, target: Target) -> Explanation:

@@ -27,6 +27,10 @@ _UNUSED = (
 )
 
 
+class NotConnectedError(CaptureError):
+    """No graph leads from the values to an activation, as far as this pass has one."""
+
+
 def target_gradients(
     values: Tensor,
     activations: Sequence[Tensor],
@@ -136,7 +140,7 @@ class Source:
 
 def _all_used(found: Sequence[Tensor | None], unused: str) -> list[Tensor]:
     if any(gradient is None for gradient in found):
-        raise CaptureError(unused)
+        raise NotConnectedError(unused)
     return [gradient for gradient in found if gradient is not None]
 
 

@@ -44,6 +44,31 @@ def eager(modules: Iterable[nn.Module]) -> AbstractContextManager[None]:
     return _eager() if any(map(layers.is_compiled, modules)) else nullcontext()
 
 
+class Chance:
+    """Where the random generators stand before a run of a model that may draw from them.
+
+    Parameters
+    ----------
+    model
+        The model; only one with parts in training mode is taken to draw.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        draws = any(module.training for module in model.modules())
+        self._cpu = torch.get_rng_state() if draws else None
+        self._gpu: int | None = None
+        in_use = draws and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        if in_use and not torch.cuda.is_current_stream_capturing():
+            self._gpu, self._of_gpu = torch.cuda.current_device(), torch.cuda.get_rng_state()
+
+    def put_back(self) -> None:
+        """Have the next run draw the same numbers."""
+        if self._cpu is not None and not torch.equal(self._cpu, torch.get_rng_state()):
+            torch.set_rng_state(self._cpu)
+        if self._gpu is not None:
+            torch.cuda.set_rng_state(self._of_gpu, self._gpu)
+
+
 def level_of_caller() -> int:
     """The stack level, as `warnings.warn` counts from the function that asks, of the code that called camfast."""
     level, frame = 0, inspect.currentframe()

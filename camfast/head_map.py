@@ -6,9 +6,15 @@ import torch
 from torch import Tensor
 
 from camfast import ops
+from camfast.errors import CaptureError
 from camfast.gradients import CHUNK_BYTES
 from camfast.ops.forms import FORMS, Centres, Gain, Upsample
 from camfast.targets import Target, select
+
+_CHANGES_BUFFERS = (
+    "the head changes its buffers, as batch norm does in training mode, and a pure function can't: call head.eval(), "
+    "or wrap it in torch.func.functional_call with copies of its buffers"
+)
 
 
 def head_map(
@@ -54,6 +60,8 @@ def head_map(
 
     Raises
     ------
+    CaptureError
+        If the head changes its buffers, as batch norm does in training mode.
     TypeError, ValueError
         If the target doesn't fit the scores, or another argument doesn't fit; the message names it.
 
@@ -73,7 +81,7 @@ def head_map(
         selection = select(head(activations), target)
         return selection.values if selection.many else selection.values[:, 0]
 
-    values, pull, *_ = torch.func.vjp(explained, features)
+    values, pull = _pulled(explained, features)
     if values.ndim == 1:
         (gradients,) = pull(torch.ones_like(values))
     else:
@@ -86,3 +94,26 @@ def head_map(
         features, gradients, method, relu=relu, size=size, upsample=upsample, sigma=sigma, gain=gain, centres=centres,
         backend=backend,
     )  # fmt: skip
+
+
+def _pulled(explained: Callable[[Tensor], Tensor], features: Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor]]]:
+    """What is explained, and what pulls gradients back to the features; a head may begin by writing into them."""
+
+    def on_a_copy(activations: Tensor) -> Tensor:
+        return explained(activations.clone())
+
+    if torch.compiler.is_compiling():  # which leaves out a copy that isn't needed
+        values, pull, *_ = torch.func.vjp(on_a_copy, features)
+        return values, pull
+    try:
+        try:
+            values, pull, *_ = torch.func.vjp(explained, features)
+        except RuntimeError as error:
+            if "leaf Variable that requires grad" not in str(error):
+                raise
+            values, pull, *_ = torch.func.vjp(on_a_copy, features)
+    except RuntimeError as error:
+        if "would mutate a captured Tensor" in str(error):
+            raise CaptureError(_CHANGES_BUFFERS) from error
+        raise
+    return values, pull

@@ -64,7 +64,7 @@ class Recipe:
         once = self._of_features(A, A, size, None)
         each = [part.unsqueeze(1).expand(-1, targets, *part.shape[1:]) for part in once if part is not None]
         grid, maps, weights = each
-        return FusedCam(grid, maps if out is None else out.copy_(maps), weights, None)
+        return FusedCam(grid, maps if out is None else _written(out, maps), weights, None)
 
     def of_weights(self, A: Tensor, weights: Tensor, size: Size, out: FusedCam | None = None) -> FusedCam:
         """The map of activations with given channel weights, (N, C) or (N, T, C)."""
@@ -85,7 +85,7 @@ class Recipe:
         grid = flat.reshape(*flat.shape[:-1], *A.shape[2:])
         grid = grid.relu() if self.relu else grid
         if out is not None and out.weights is not None:
-            grid, weights = out.grid.copy_(grid), out.weights.copy_(weights)
+            grid, weights = _written(out.grid, grid), _written(out.weights, weights)
         if size is None:
             return FusedCam(grid, grid, weights, None)
         return FusedCam(grid, self._pixels(grid, size, None if out is None else out.maps), weights, None)
@@ -94,7 +94,7 @@ class Recipe:
         """The grid at a size; written into some targets of a larger result through a copy, as the ops want it whole."""
         if out is None or out.is_contiguous():
             return self.upsampling.apply(grid, size, out=out, backend=self.backend)
-        return out.copy_(self.upsampling.apply(grid, size, backend=self.backend))
+        return _written(out, self.upsampling.apply(grid, size, backend=self.backend))
 
 
 def _into(A: Tensor, size: Size, targets: int | None, maps: Tensor | None) -> FusedCam:
@@ -105,6 +105,12 @@ def _into(A: Tensor, size: Size, targets: int | None, maps: Tensor | None) -> Fu
         maps = A.new_empty((*lead, *(A.shape[2:] if size is None else size)), dtype=dtype)
     grid = maps if size is None else A.new_empty((*lead, *A.shape[2:]), dtype=dtype)
     return FusedCam(grid, maps, A.new_empty((*lead, A.shape[1]), dtype=dtype), None)
+
+
+def _written(out: Tensor, values: Tensor) -> Tensor:
+    """Values in a tensor of the caller's, who may have made it under inference_mode."""
+    with torch.inference_mode(out.is_inference()):
+        return out.copy_(values)
 
 
 def shaped(name: str, tensor: Tensor, reshape: Reshape) -> Tensor:

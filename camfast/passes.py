@@ -16,6 +16,7 @@ from torch.utils.checkpoint import CheckpointError
 
 from camfast import guards, layers
 from camfast.errors import CaptureError
+from camfast.gradients import NotConnectedError
 from camfast.inputs import arguments, call
 from camfast.recorder import CaptureOptions, Defeated, Form, Recorder, find_tensor, plain
 
@@ -73,6 +74,7 @@ def run(
     if options.create_graph:
         form = replace(form, detach=False)
     tried = set()
+    chance = guards.Chance(model)
     while True:
         tried.add(form)
         try:
@@ -81,6 +83,7 @@ def run(
             if defeat.form in tried:
                 raise CaptureError(str(defeat)) from defeat.__cause__
             form = defeat.form
+            chance.put_back()
         else:
             if not options.create_graph:
                 _forms[key] = form
@@ -101,6 +104,11 @@ def _attempt(
         found = _forward(form, model, given(inputs), Recorder(names, options, form, units))
         try:
             return explain(found)
+        except NotConnectedError as error:
+            if not form.detach:
+                raise
+            # a block on the way may have put back the grad mode that it found, which was off
+            raise Defeated(str(error), replace(form, detach=False)) from error
         except CheckpointError as error:
             # the block around a frozen layer is run again without the hook that started its graph; without a graph
             # before the layer nothing is checkpointed, and nothing is lost either
@@ -140,4 +148,6 @@ def _defeat(message: str, form: Form) -> Defeated | None:
         return Defeated(message, replace(form, copy=True))
     if form.detach and "does not require grad and does not have a grad_fn" in message:
         return Defeated(message, replace(form, detach=False))  # the trunk differentiates something itself
+    if form.detach and "view was created in no_grad mode" in message:
+        return Defeated(message, replace(form, detach=False))  # and is written to behind the layer
     return None

@@ -1,7 +1,5 @@
 """Hooks that take the activations of layers while a model runs, and hand on what starts a graph there."""
 
-import copy
-import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from camfast.errors import CaptureError
 from camfast.layers import ancestors, find
+from camfast.structures import leaves, map_leaves
 
 Extract = Callable[[Any], Tensor]
 
@@ -95,6 +93,7 @@ class Recorder:
     calls: dict[str, int] = field(default_factory=dict)
     taken: dict[str, list[tuple[Tensor, int]]] = field(default_factory=dict)
     seen: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
+    given: dict[str, list[list[tuple[Tensor, int]]]] = field(default_factory=dict)
     graph_interrupted: bool = False
 
     @contextmanager
@@ -105,6 +104,7 @@ class Recorder:
                 stack.callback(find(model, name)[1].register_forward_hook(self._look(name)).remove)
             for name in self.names:
                 module = find(model, name)[1]
+                stack.callback(module.register_forward_pre_hook(self._note_given(name), with_kwargs=True).remove)
                 stack.callback(module.register_forward_hook(self._hook(name)).remove)
                 for enclosing in ancestors(model, name):
                     stack.callback(enclosing.register_forward_hook(self._keep_grad_mode).remove)
@@ -165,6 +165,14 @@ class Recorder:
 
         return hook
 
+    def _note_given(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, args: Any, keywords: Any) -> None:  # noqa: ARG001 (torch's signature)
+            if self.listens():
+                tensors = (one for one in (*args, *keywords.values()) if isinstance(one, Tensor))
+                self.given.setdefault(name, []).append([(tensor, _version(tensor)) for tensor in tensors])
+
+        return hook
+
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], Any]:
         def hook(module: nn.Module, args: Any, result: Any) -> Any:  # noqa: ARG001 (torch's signature)
             return self._take(name, result) if self.listens() else None
@@ -172,6 +180,7 @@ class Recorder:
         return hook
 
     def _take(self, name: str, result: Any) -> Any:
+        given = self.given[name].pop()
         recomputed = _is_recomputed()
         call = self.calls.get(name, 0)
         if not recomputed:
@@ -179,26 +188,44 @@ class Recorder:
             if self.options.call >= 0 and call != self.options.call:
                 return None
         tensor = find_tensor(result, self.options.layer_output, f"layer {name!r}", "layer_output")
+        before = next((version for one, version in given if one is tensor), None)
         if torch.is_inference_mode_enabled() and self.options.graph:
             raise CaptureError(f"layer {name!r} runs inside an inference_mode block, which rules out gradients")
         only_the_last_counts = len(self.names) == 1 and self.options.call == -1
+        written = before is not None and _version(tensor) != before  # in place: the layer's input is its output now
+        passed_on = None
         if not self.options.graph:
             activation = tensor.clone() if self.form.copy or tensor.is_inference() else tensor
         elif not tensor.requires_grad or (self.form.detach and (only_the_last_counts or not self.taken)):
-            activation = tensor.detach()
-            if activation.is_inference():
-                activation = activation.clone()
-            activation.requires_grad_()
+            if written and not tensor.requires_grad and not tensor.is_inference():
+                activation, passed_on = self._started_in_place(tensor), tensor
+            else:
+                activation = tensor.detach()
+                if activation.is_inference() or (before is not None and self.form.copy):
+                    activation = activation.clone()
+                activation.requires_grad_()
             torch.set_grad_enabled(True)
-        else:
+        elif before is None or written or not any(leaf is tensor for leaf in leaves(result)):
             activation = tensor
+        else:  # handed through: the layer's output is a step of its own, apart from what goes around the layer
+            activation = tensor.clone() if self.form.copy else tensor.view_as(tensor)
         if not recomputed:
             entry = (activation, _version(activation))
             self.taken[name] = [entry] if self.options.call == -1 else [*self.taken.get(name, []), entry]
         if not self.options.graph:
             return None
-        passed_on = activation.clone() if self.form.copy else activation
+        if passed_on is None:
+            passed_on = activation.clone() if self.form.copy else activation
         return None if passed_on is tensor else self._put(name, result, tensor, passed_on)
+
+    def _started_in_place(self, tensor: Tensor) -> Tensor:
+        """The start of a graph where a layer has written into its input, which the model may go on using as well."""
+        if not self.form.copy:
+            return tensor.requires_grad_()
+        activation = tensor.clone().requires_grad_()
+        with torch.enable_grad():
+            tensor.copy_(activation)
+        return activation
 
     def _put(self, name: str, result: Any, tensor: Tensor, passed_on: Tensor) -> Any:
         """What the layer returned, with one tensor replaced by another."""
@@ -242,32 +269,6 @@ def find_tensor(result: Any, extract: Extract | None, who: str, argument: str) -
         raise CaptureError(
             f"{who} returned a tensor of {found.dtype}, which has no gradient: {argument}= may pick another"
         )
-    return found
-
-
-def map_leaves(function: Callable[[Any], Any], result: Any) -> Any:
-    """Apply a function to every leaf of tuples, lists, dicts and dataclasses, and build the same structure again."""
-
-    def visit(leaf: Any) -> Any:
-        if not dataclasses.is_dataclass(leaf) or isinstance(leaf, type):
-            return function(leaf)
-        twin = copy.copy(leaf)
-        for part in dataclasses.fields(leaf):
-            object.__setattr__(twin, part.name, map_leaves(function, getattr(leaf, part.name)))
-        return twin
-
-    return tree_map(visit, result)
-
-
-def leaves(result: Any) -> list[Any]:
-    """Every leaf of tuples, lists, dicts and dataclasses."""
-    found: list[Any] = []
-
-    def note(leaf: Any) -> Any:
-        found.append(leaf)
-        return leaf
-
-    map_leaves(note, result)
     return found
 
 

@@ -207,9 +207,9 @@ def _check_slice(place: slice, axis: int) -> None:
 
 def _component(mask: Tensor, index: int, class_index: int) -> Tensor:
     ndimage = require("scipy.ndimage", "fit", "finding connected components")
-    structure = torch.ones((3,) * (mask.ndim - 1)).numpy()
     found = torch.zeros_like(mask)
-    for sample, pixels in enumerate(mask.cpu().numpy()):
+    structure = np.ones((3,) * (mask.ndim - 1))
+    for sample, pixels in enumerate(_looked_at(mask)):
         labels, count = ndimage.label(pixels, structure)
         if not -count <= index < count:
             raise ValueError(
@@ -220,6 +220,20 @@ def _component(mask: Tensor, index: int, class_index: int) -> Tensor:
         label = int(sizes.argsort(descending=True, stable=True)[index]) + 1
         found[sample] = torch.from_numpy(labels == label).to(mask.device)
     return found
+
+
+def _looked_at(mask: Tensor) -> np.ndarray[Any, Any]:
+    """The mask's values, also inside of `torch.func.vjp`, as in `camfast.head_map`: nothing differentiates a mask."""
+    while torch._C._functorch.is_gradtrackingtensor(mask):
+        mask = torch._C._functorch.get_unwrapped(mask)
+    if torch._C._functorch.is_functorch_wrapped_tensor(mask):
+        raise ValueError(
+            "connected components depend on what is predicted, which can't be looked at under torch.func.vmap: find "
+            "the mask outside of it, by Region.mask, and give that as where="
+        )
+    with torch._C._DisableFuncTorch():
+        values: np.ndarray[Any, Any] = mask.cpu().numpy()
+    return values
 
 
 def _describe(where: Any) -> str:

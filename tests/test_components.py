@@ -170,3 +170,15 @@ def test_out_relu_sizes_and_captures(method: str, target: Any) -> None:
     assert torch.equal(rectified.grid, explainer(x, target).grid.relu())
     with pytest.raises(ValueError, match=r"out must have the shape"):
         explainer(x, target, out=torch.zeros(1, dtype=torch.float64))
+
+
+def test_the_sign_behind_a_layer_norm_does_not_hang_on_rounding() -> None:
+    """There the channels' sums are 0 but for rounding, and the position of the largest magnitude is positive."""
+    torch.manual_seed(1)
+    features = nn.LayerNorm(6).double()(torch.randn(40, 7, 6, dtype=torch.float64)).transpose(1, 2).detach()
+    L, v = first_component(features)
+    largest = L.gather(1, L.abs().argmax(1, keepdim=True))
+    assert bool((largest > 0).all())
+    order = torch.randperm(6)
+    assert oracle.relative_error(first_component(features[:, order])[0], L) < 1e-9
+    assert oracle.relative_error(torch.einsum("nkz,nk->nz", features, v), L) < 1e-12

@@ -247,3 +247,17 @@ def test_nothing_but_the_model_allocates(method, target):
     few = 1024 * len(x) * targets
     assert _allocated(lambda: form(x, target)) < _allocated(own) + few
     assert _allocated(lambda: explainer(x, target)) > _allocated(own) + few, "maps would be seen"
+
+
+@pytest.mark.parametrize("modes", [(True, True), (True, False), (False, True)])
+def test_made_and_called_inside_and_outside_of_inference_mode(modes):
+    """What is made under inference_mode can't be written to outside of it."""
+    made, called = modes
+    model, x = _model(), torch.randn(2, 3, 12, 10)
+    explainer = camfast.Explainer(model, "2", "respond")
+    with torch.inference_mode(made):
+        frozen = explainer.freeze(torch.randn(2, 3, 12, 10), 1)
+    with torch.inference_mode(called):
+        found = [frozen(x.clone(), target).maps.clone() for target in (3, torch.tensor([1, 4]))]
+    assert torch.equal(found[0], explainer(x, 3).maps)
+    assert torch.equal(found[1], explainer(x, torch.tensor([1, 4])).maps)

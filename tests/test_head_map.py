@@ -139,3 +139,39 @@ def test_bad_input(arguments, error, message):
     model = _model()
     with pytest.raises(error, match=message):
         camfast.head_map(model[1], model[0](_inputs()), **arguments)
+
+
+@pytest.mark.parametrize("begin", [nn.ReLU(inplace=True), nn.Hardtanh(inplace=True)], ids=["relu", "hardtanh"])
+@pytest.mark.parametrize("target", [1, "all"])
+def test_a_head_that_begins_by_writing_into_its_features(begin, target):
+    head = nn.Sequential(begin, nn.Flatten(), nn.Linear(4 * 30, 3)).to(DTYPE)
+    apart = nn.Sequential(type(begin)(), *head[1:])
+    features = torch.randn(2, 4, 5, 6, dtype=DTYPE)
+    before = features.clone()
+    found = camfast.head_map(head, features, target, "hirescam")
+    assert torch.equal(features, before)
+    torch.testing.assert_close(found, camfast.head_map(apart, features, target, "hirescam"))
+
+
+def test_a_component_of_what_the_head_predicts():
+    head = nn.Conv2d(4, 3, 1).to(DTYPE)
+    features = torch.randn(2, 4, 5, 6, dtype=DTYPE)
+    region = camfast.Region(1, camfast.component(0))
+    mask = region.mask(head(features))
+    found = camfast.head_map(head, features, region, "hirescam")
+    torch.testing.assert_close(found, camfast.head_map(head, features, camfast.Region(1, mask), "hirescam"))
+
+
+def test_a_component_under_vmap_is_refused():
+    scores = torch.randn(2, 1, 3, 5, 6)
+    with pytest.raises(ValueError, match=r"can't be looked at under torch\.func\.vmap"):
+        torch.vmap(camfast.Region(1, camfast.component(0)).mask)(scores)
+
+
+def test_a_head_that_changes_its_buffers_is_refused():
+    head = nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(4 * 30, 3)).to(DTYPE)
+    features = torch.randn(2, 4, 5, 6, dtype=DTYPE)
+    for some in (head, nn.Sequential(nn.ReLU(inplace=True), *head)):
+        with pytest.raises(camfast.CaptureError, match=r"head\.eval\(\)"):
+            camfast.head_map(some, features, 1)
+    assert camfast.head_map(head.eval(), features, 1).shape == (2, 5, 6)

@@ -18,11 +18,11 @@ PACKAGE = ROOT / "camfast"
 
 # What stands further down may import from what stands further up, never the other way round.
 ORDER = (
-    {"errors", "_interrupt", "_later", "_text", "_version", "_whole"},
-    {"_extras"},
+    {"errors", "_interrupt", "_later", "_pictures", "_text", "_version", "_whole"},
+    {"_extras", "_foreign"},
     {"_C", "_C_cuda", "kernels"},
     {"ops"},
-    {"checks", "head_chain", "inputs", "layers", "progress"},
+    {"checks", "head_chain", "inputs", "layers", "progress", "structures"},
     {"guards", "grids", "recorder", "gradients", "methods", "components", "upsample", "regions"},
     {"targets", "linear_head"},
     {"mapping"},

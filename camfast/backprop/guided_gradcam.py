@@ -72,7 +72,7 @@ def guided_gradcam(
     name, _ = layers.find(layers.unwrap(model), layer)
     coarse = Explainer(model, name, method, relu=True, output=output, **options)(inputs, target)
     chosen = coarse.targets if isinstance(target, str) and target == "predicted" else target
-    fine = input_map(model, inputs, chosen, output, "guided")
+    fine = input_map(model, inputs, chosen, output, "guided", options.get("layer_output"))
     maps: Tensor = coarse.maps
     axes_before_channels = coarse.residual.ndim  # samples, and targets where there are several
     return fine * maps.unsqueeze(axes_before_channels)

@@ -11,7 +11,7 @@ from camfast.backprop.run import from_inputs
 from camfast.errors import CaptureError
 from camfast.gradients import target_gradients
 from camfast.ops.forms import map_dtype
-from camfast.recorder import Extract, find_tensor, plain
+from camfast.recorder import CaptureOptions, Extract, find_tensor, plain
 from camfast.targets import Target, named_units, select
 
 _NO_GRADIENT = (
@@ -162,11 +162,18 @@ def deconvnet(model: nn.Module, inputs: Any, target: Target = "predicted", *, ou
     return input_map(model, inputs, target, output, "deconvnet")
 
 
-def input_map(model: nn.Module, inputs: Any, target: Target, output: Extract | None, rule: Rule) -> Tensor:
+def input_map(
+    model: nn.Module,
+    inputs: Any,
+    target: Target,
+    output: Extract | None,
+    rule: Rule,
+    layer_output: Extract | None = None,
+) -> Tensor:
     """Go back from the target's scalars to the input, by a rule."""
     inner = layers.unwrap(model)
     named, units = named_units(inner, target)
-    with from_inputs(inner, inputs, units) as run:
+    with from_inputs(inner, inputs, units, CaptureOptions(layer_output=layer_output)) as run:
         scores = plain(find_tensor(run.result, output, "the model", "output"))
         if not scores.requires_grad:
             raise CaptureError(_NO_GRADIENT)

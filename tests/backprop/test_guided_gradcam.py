@@ -1,7 +1,10 @@
 """Guided Grad-CAM: the product of two maps that are tested on their own, each with any method and target."""
 
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
 
 import camfast
 from tests import oracle
@@ -58,3 +61,31 @@ def test_options_of_the_coarse_map() -> None:
         camfast.guided_gradcam(model, x, "7", 1, method="guided")
     with pytest.raises(TypeError, match="layer must be a dotted name or a module, found list"):
         camfast.guided_gradcam(model, x, ["6", "7"], 1)  # type: ignore[arg-type]
+
+
+def test_a_unit_of_a_layer_that_returns_more_than_a_tensor() -> None:
+    """Both passes find it by layer_output=."""
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.along = nn.Conv1d(2, 3, 3, padding=1), nn.GRU(3, 4, batch_first=True)
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.along(self.conv(x).relu().transpose(1, 2))[0].mean(1))
+
+    def first(result: Any) -> torch.Tensor:
+        return result[0] if isinstance(result, tuple) else result
+
+    model, x = Network().double(), torch.randn(2, 2, 9, dtype=torch.float64)
+    unit = camfast.Unit("along", (4, 1))
+    found = camfast.guided_gradcam(model, x, "conv", unit, layer_output=first)
+
+    source = x.clone().requires_grad_()
+    A = model.conv(source)
+    y = model.along(A.relu().transpose(1, 2))[0][:, 4, 1]
+    G, g = torch.autograd.grad(y.sum(), [A, source], retain_graph=True)
+    (g,) = torch.autograd.grad(A, source, G.clamp(min=0))
+    coarse = torch.einsum("nk,nks->ns", G.mean(2), A.detach()).clamp(min=0)
+    torch.testing.assert_close(found, g * coarse[:, None])

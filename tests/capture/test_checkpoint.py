@@ -116,3 +116,27 @@ def test_a_reentrant_one_that_ends_with_the_layer_or_before_it(name: str) -> Non
     x = images().requires_grad_()  # torch warns without it
     found = camfast.cam(model, x, name, 1, relu=False, size="grid")
     assert oracle.relative_error(found, oracle.grid(twin, x.detach(), name, 1)) < 1e-12
+
+
+def test_captured_in_a_checkpoint_of_a_frozen_model() -> None:
+    """The block is computed again without the hook that started its graph, which torch reports as a different block."""
+    model = Wired(_around_the_layer, middle=nn.BatchNorm2d(CHANNELS).double()).eval().requires_grad_(False)  # type: ignore[arg-type]
+    x = images()
+    with camfast.capture(model, "layer") as captured:
+        scores = model(x)
+    with pytest.raises(camfast.CaptureError, match=r"'layer' is in a checkpointed block.*requires_grad_\(\)"):
+        captured.map(scores[:, 1])
+    with camfast.capture(model, "layer") as captured:  # what the message proposes
+        scores = model(x.clone().requires_grad_())
+    found = captured.map(scores[:, 1], "hirescam", relu=False, size="grid")
+    assert oracle.relative_error(found, oracle.grid(_twin(model), x, "layer", 1, "hirescam")) < 1e-10
+
+
+def test_a_map_in_a_training_step_leaves_statistics_alone() -> None:
+    """The checkpoint runs its block again for the map, and once more for the caller's own backward."""
+    model = Wired(_around_the_head, middle=nn.BatchNorm2d(CHANNELS).double()).train()  # type: ignore[arg-type]
+    with camfast.capture(model, "layer") as captured:
+        scores = model(images())
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    captured.map(scores[:, 1])
+    assert all(torch.equal(before[name], value) for name, value in model.named_buffers())

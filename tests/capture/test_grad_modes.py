@@ -36,12 +36,17 @@ def test_inside_of_the_callers_mode(around: Callable[[], object]) -> None:
     assert torch.allclose(many, torch.stack([single[0, 0], single[1, 1]]))
 
 
-def test_out_made_under_inference_mode() -> None:
-    model, x = sequential(), images()
+@pytest.mark.parametrize("method", ["gradcam", "hirescam", "eigencam", "eigengradcam"])
+@pytest.mark.parametrize("size", [None, "grid"])
+@pytest.mark.parametrize("target", [1, "all"])
+def test_out_made_under_inference_mode(method: str, size: str | None, target: int | str) -> None:
+    model, x = sequential(nn.MaxPool2d(2), nn.Upsample(scale_factor=2)), images()
+    expected = camfast.cam(model, x, "2", target, method=method, size=size)  # type: ignore[arg-type]
+    explainer = camfast.Explainer(model, "2", method, size=size)  # type: ignore[arg-type]
     with torch.inference_mode():
-        out = torch.empty(2, 8, 8, dtype=torch.float64)
-        assert camfast.Explainer(model, "1")(x, 1, out=out).maps is out
-    assert torch.equal(out, camfast.cam(model, x, "1", 1))
+        out = torch.empty(expected.shape, dtype=torch.float64)
+        assert explainer(x, target, out=out).maps is out
+    assert torch.equal(out, expected)
 
 
 MODES: dict[str, Callable[[], object]] = {
@@ -208,3 +213,32 @@ def test_what_defeats_a_pass_is_remembered() -> None:
     for _ in range(3):
         camfast.cam(model, images(), "0")
     assert len(runs) == 4
+
+
+def test_a_view_made_before_the_layer_and_written_to_behind_it() -> None:
+    """Torch doesn't let a view that was made without gradients be written to with them."""
+
+    def wiring(model: Wired, x: Tensor) -> Tensor:
+        whole = model.first(x)
+        left = whole[:, :3]
+        left.copy_(model.layer(left * 1)[:, :3])
+        return model.head(whole)
+
+    model, x = Wired(wiring, first=conv()), images()
+    found = camfast.cam(model, x, "layer", 1, method="hirescam", relu=False, size="grid")
+    assert oracle.relative_error(found, oracle.grid(model, x, "layer", 1, "hirescam")) < 1e-12
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_mode_that_is_found_before_the_layer_and_put_back_behind_it(frozen: bool) -> None:
+    def wiring(model: Wired, x: Tensor) -> Tensor:
+        before = torch.is_grad_enabled()
+        made = model.layer(x)
+        with torch.set_grad_enabled(before):
+            made = made * 2
+        return model.head(made)
+
+    model, x = Wired(wiring).requires_grad_(not frozen), images()
+    for _ in range(2):
+        found = camfast.cam(model, x, "layer", 1, relu=False, size="grid")
+        assert oracle.relative_error(found, oracle.grid(model, x, "layer", 1)) < 1e-12

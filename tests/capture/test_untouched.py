@@ -206,3 +206,17 @@ def test_by_maps_without_a_graph_and_by_units() -> None:
     pooled = nn.Sequential(*model[:3], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(CHANNELS, 5)).double()
     with untouched(pooled):
         camfast.cam(pooled, x, "2", "all", method="cam")
+
+
+def test_a_pass_that_is_repeated_draws_the_same_numbers() -> None:
+    """An in-place ReLU behind the layer defeats the first pass; chance is where a plain run leaves it."""
+    model, x = nn.Sequential(nn.Dropout(0.5), sequential()).train(), images()
+    model[1][1] = nn.ReLU(inplace=True)
+    torch.manual_seed(3)
+    found = camfast.cam(model, x, "1.0", 1, relu=False, size="grid")
+    after = torch.get_rng_state()
+    torch.manual_seed(3)
+    assert oracle.relative_error(found, oracle.grid(model, x, "1.0", 1)) < 1e-12
+    torch.manual_seed(3)
+    model(x)
+    assert torch.equal(after, torch.get_rng_state())
