@@ -19,6 +19,7 @@ _MODES = ("linear", "bilinear", "trilinear")
 # Where the two largest singular values are this near, the first vector isn't determined.
 _GAP = 1e-3
 _ILL = 1e-4
+_POLE = 2e-4
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Expected:
         (N, T): the largest sum of magnitudes of a cell, which rounding is measured by.
     weights
         (N, T, C), or None.
+    parts
+        (N, T, C): the size of what each weight is made of.
     ill
         (N, T): whether the weights divide by a small difference; 1 yes, 0 no, −1 too near to say.
     known
@@ -42,6 +45,7 @@ class Expected:
     grid: Tensor
     size: Tensor
     weights: Tensor | None
+    parts: Tensor | None
     ill: Tensor
     known: Tensor
 
@@ -53,18 +57,20 @@ def expected(A: Tensor, G: Tensor, method: str, *, centre: bool = False) -> Expe
     grid, size, ill, known = (
         torch.stack([torch.stack([one[part] for one in row]) for row in rows]) for part in range(4)
     )
-    weights = torch.stack([torch.stack([one[4] for one in row]) for row in rows]) if rows[0][0][4] is not None else None
-    return Expected(grid, size, weights, ill, known)
+    if rows[0][0][4] is None:
+        return Expected(grid, size, None, None, ill, known)
+    weights, parts = (torch.stack([torch.stack([one[part] for one in row]) for row in rows]) for part in (4, 5))
+    return Expected(grid, size, weights, parts, ill, known)
 
 
 def _map(A: Tensor, G: Tensor, method: str, centre: bool) -> tuple[Any, ...]:
     no, yes = torch.tensor(0), torch.tensor(True)
     if method in ("eigencam", "eigengradcam"):
         L, v, known = component(A if method == "eigencam" else G * A, centre=centre)
-        return L, L.abs().max(), no, known, v
+        return L, L.abs().max(), no, known, v, torch.ones_like(v)
     L = torch.zeros_like(A[0])
     magnitude = torch.zeros_like(A[0])
-    weights, ill = [], 0
+    weights, sizes, ill = [], [], 0
     for a, g in zip(A, G, strict=True):
         if method in ("hirescam", "extended"):
             L = L + g * a
@@ -75,13 +81,14 @@ def _map(A: Tensor, G: Tensor, method: str, centre: bool) -> tuple[Any, ...]:
         else:
             w, of, flag = _weight(a, g, method)
             weights.append(w)
-            ill = max(ill, flag, key=abs) if 1 not in (ill, flag) else 1
+            sizes.append(of)
+            ill = 1 if 1 in (ill, flag) else min(ill, flag)
             L = L + w * a
             magnitude = magnitude + of * a.abs()
             continue
         magnitude = magnitude + (g * a).abs()
-    found = torch.stack(weights) if weights else None
-    return L, magnitude.max(), torch.tensor(ill), yes, found
+    found = (torch.stack(weights), torch.stack(sizes)) if weights else (None, None)
+    return L, magnitude.max(), torch.tensor(ill), yes, *found
 
 
 def _weight(a: Tensor, g: Tensor, method: str) -> tuple[Tensor, Tensor, int]:
@@ -93,14 +100,13 @@ def _weight(a: Tensor, g: Tensor, method: str) -> tuple[Tensor, Tensor, int]:
     ill = _flag(S.abs(), _ILL * total) if total > 0 else 0
     lost = float(total / S.abs()) if S != 0 else 0.0  # by how much rounding of S is larger than S's own
     if method == "gradcam++":
-        w, of = torch.zeros_like(S), torch.zeros_like(S)
-        for one in g.flatten():
-            if one > 0:
-                bottom = 2 + S * one
-                w = w + one / bottom
-                of = of + (one / bottom).abs() * (1 + (2 + total * one) / bottom.abs())
-                ill = max(ill, _flag(bottom, 2e-4), key=abs) if ill != 1 else 1
-        return w, of, ill
+        positive = g[g > 0]
+        bottom = 2 + S * positive
+        near = (bottom - _POLE).abs() <= 1e-2 * _POLE
+        pole = -1 if bool(near.any()) else int(bool((bottom < _POLE).any()))
+        parts = positive / bottom
+        of = parts.abs() * (1 + (2 + total * positive) / bottom.abs())
+        return parts.sum(), of.sum(), 1 if 1 in (ill, pole) else min(ill, pole)
     bottom = S + (1e-7 if method == "xgradcam" else Z * 1e-10)
     return (g * a).sum() / bottom, (g * a).abs().sum() / bottom.abs() * (1 + lost), ill
 
@@ -121,8 +127,8 @@ def component(features: Tensor, *, centre: bool = False) -> tuple[Tensor, Tensor
     v = Vh[0] if values[0] > 0 else torch.zeros_like(Vh[0])
     L, total = M @ v, M.sum(1)
     spread = ((L - L.mean()) * total).sum()
-    limit = 1e-9 * L.norm() * total.norm()
-    clear = bool(spread.abs() > limit) or bool(spread.abs() < 1e-3 * limit)
+    limit = 1e-13 * L.norm() * M.abs().sum(1).norm()
+    clear = bool(spread.abs() > 10 * limit) or bool(spread.abs() < 0.1 * limit)
     sign = spread if spread.abs() > limit else L[L.abs().argmax()]
     if sign < 0:
         L, v = -L, -v
@@ -153,3 +159,19 @@ def gaussian(grid: Tensor, size: tuple[int, ...], sigma: float, gain: str) -> Te
     elif gain == "mass":
         flat = flat / flat.sum(1, keepdim=True)
     return (grid.double().flatten(2) @ flat).reshape(*grid.shape[:2], *size)
+
+
+def differentiable(A: Tensor, G: Tensor, method: str) -> Tensor:
+    """L (N, T, *S) of some methods in one line each, to be differentiated again."""
+    products = G * A  # (T, N, C, *S)
+    if method == "hirescam":
+        return products.sum(2).transpose(0, 1)
+    if method == "layercam":
+        return (torch.clamp(G, min=0) * A).sum(2).transpose(0, 1)
+    axes = tuple(range(2, A.ndim))
+    if method == "gradcam":
+        w = G.flatten(3).mean(3)
+    else:
+        assert method == "respond"
+        w = products.flatten(3).sum(3) / (A.sum(axes) + A[0, 0].numel() * 1e-10)
+    return torch.einsum("tnc,nc...->nt...", w, A)

@@ -29,6 +29,8 @@ class Goal:
         Whether results have an axis of targets.
     classes
         (N, T), where classes are explained.
+    unit_layer
+        The layer of units.
     """
 
     kind: str
@@ -36,6 +38,7 @@ class Goal:
     values: Callable[[Truth], Tensor | None]
     many: bool
     classes: Callable[[Truth], Tensor] | None = None
+    unit_layer: str | None = None
 
 
 def draw_goal(rng: Random, truth: Truth) -> Goal:
@@ -92,7 +95,7 @@ def _units(rng: Random, truth: Truth, count: int) -> Goal:
     def values(run: Truth) -> Tensor:
         return torch.stack([run.calls[name][-1].value[(slice(None), *place)] for place in places], 1)
 
-    return Goal("units" if count > 1 else "unit", units if count > 1 else units[0], values, count > 1)
+    return Goal("units" if count > 1 else "unit", units if count > 1 else units[0], values, count > 1, None, name)
 
 
 def _regions(rng: Random, truth: Truth) -> Goal:

@@ -3,6 +3,7 @@
 import copy
 from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -11,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reliability.models.blocks import BLOCKS, Conv
-from reliability.models.habits import HABITS
+from reliability.models.habits import HABITS, Checkpointed
 from reliability.models.heads import HEADS, a_wrapping, returned
 from reliability.models.parts import Draw
-from reliability.models.watching import Block
+from reliability.models.watching import Block, Watch, main
 
 _EXTENTS = {1: (17, 24, 31), 2: (9, 10, 12), 3: (6, 7, 8)}
 _MOST_CELLS = {1: 64, 2: 400, 3: 800}
@@ -81,6 +82,18 @@ class Drawn:
         """Whether activation functions are hidden in a layer of torch."""
         return any(module.opaque for module in self.network.modules() if isinstance(module, Block))
 
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether any parameter isn't frozen."""
+        return any(parameter.requires_grad for parameter in self.network.parameters())
+
+    def in_a_checkpoint(self, name: str) -> bool:
+        """Whether a layer is inside a block that is computed again on the way back."""
+        outer = name.split(".")
+        return any(
+            isinstance(self.network.get_submodule(".".join(outer[:n])), Checkpointed) for n in range(1, len(outer))
+        )
+
     def as_type(self, dtype: torch.dtype) -> "Drawn":
         """The same in another type."""
         network = copy.deepcopy(self.network).to(dtype)
@@ -112,10 +125,14 @@ def called(network: nn.Module, inputs: Any) -> Any:
 
 
 def draw(seed: int) -> Drawn:
-    """Draw a network; the same one for the same seed."""
-    rng = Random(seed)
+    """Draw a network that torch can differentiate; the same one for the same seed."""
+    attempts = (_draw(Random(f"{seed}/{attempt}"), seed) for attempt in count())
+    return next(drawn for drawn in attempts if _has_gradients(drawn))
+
+
+def _draw(rng: Random, seed: int) -> Drawn:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(rng.randrange(2**31))
         rank, relus_only = rng.choice((1, 1, 2, 2, 2, 3)), rng.random() < 0.5
         channels = rng.choice((1, 2, 3))
         image = torch.randn(rng.choice((1, 2, 2, 3)), channels, *rng.choices(_EXTENTS[rank], k=rank))
@@ -130,9 +147,22 @@ def draw(seed: int) -> Drawn:
         inputs: Any = (image, torch.rand(len(image), *[1] * (rank + 1)) + 0.5) if two else image
         if not two and rng.random() < 0.2:
             inputs = {"x": image} if rng.random() < 0.5 else (image,)
-        parts = (*(type(step).__name__ for step in steps), f"{type(head).__name__} (head)")
-        context = rng.choice(("none", "none", "no_grad", "inference_mode"))
-        return Drawn(seed, network, mapped(Tensor.double, inputs), context, parts)
+    parts = (*(type(step).__name__ for step in steps), f"{type(head).__name__} (head)")
+    context = rng.choice(("none", "none", "no_grad", "inference_mode"))
+    return Drawn(seed, network, mapped(Tensor.double, inputs), context, parts)
+
+
+def _has_gradients(drawn: Drawn) -> bool:
+    """Whether nothing writes over what torch's own backward pass needs."""
+    network = copy.deepcopy(drawn.network).requires_grad_()
+    Watch(network)  # without the checkpoints, which would compute it again
+    with torch.random.fork_rng(devices=[]):
+        scores = main(called(network, drawn.inputs))
+    try:
+        torch.autograd.grad(scores.sum(), list(network.parameters()), allow_unused=True)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _steps(rng: Random, rank: int, channels: int, relus_only: bool, x: Tensor) -> tuple[list[Block], Tensor]:

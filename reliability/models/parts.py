@@ -11,7 +11,6 @@ from reliability.models.watching import OTHERS, RELUS
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _BATCH = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_INSTANCE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 _DROPOUT = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
 
@@ -53,13 +52,14 @@ class Draw:
 
     def norm(self, channels: int) -> nn.Module:
         """A normalisation, or none."""
-        batch, instance = _BATCH[self.rank - 1], _INSTANCE[self.rank - 1]
+        batch = _BATCH[self.rank - 1]
         kinds: tuple[Any, ...] = (
             lambda: batch(channels),
             lambda: batch(channels),
             lambda: batch(channels, affine=False, track_running_stats=False),
             lambda: nn.GroupNorm(2 - channels % 2, channels),
-            lambda: instance(channels, affine=True),
+            # an instance norm; the one of torch 2.13 has a wrong derivative for gradients laid out as (*S, N, C)
+            lambda: nn.GroupNorm(channels, channels),
             lambda: nn.LocalResponseNorm(3),
             nn.Identity,
             nn.Identity,

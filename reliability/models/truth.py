@@ -63,17 +63,27 @@ class Truth:
         return value if spot.reshape is None else spot.reshape(value)
 
     def gradients(self, values: Tensor, spot: Spot, *, create_graph: bool = False) -> Tensor | None:
-        """G (T, N, C, *S) = ∂values[:, t]/∂A, or None where a value doesn't depend on A."""
+        """G (T, N, C, *S) = ∂values[:, t]/∂A, or None where no value depends on A."""
         edge = self.calls[spot.name][spot.call].edge
         rows = [self._gradient(column, edge, create_graph) for column in values.unbind(1)]
-        if any(row is None for row in rows):
-            return None
-        return torch.stack([row if spot.reshape is None else spot.reshape(row) for row in rows if row is not None])
+        found = _stacked(rows)
+        if found is None or spot.reshape is None:
+            return found
+        return torch.stack([spot.reshape(row) for row in found])
+
+    def depends(self, values: Tensor, spot: Spot) -> bool:
+        """Whether each of the values depends on A."""
+        edge = self.calls[spot.name][spot.call].edge
+        return all(self._gradient(column, edge, False) is not None for column in values.unbind(1))
+
+    def same(self, name: str, spot: Spot) -> bool:
+        """Whether a layer returned the very tensor that another one did."""
+        return self.calls[name][-1].edge == self.calls[spot.name][spot.call].edge
 
     def of_input(self, values: Tensor) -> Tensor | None:
         """(T, N, C, *S_in)."""
         rows = [self._gradient(column, self.source, False) for column in values.unbind(1)]
-        return None if any(row is None for row in rows) else torch.stack([row for row in rows if row is not None])
+        return _stacked(rows)
 
     @staticmethod
     def _gradient(column: Tensor, of: Tensor | GradientEdge | None, create_graph: bool) -> Tensor | None:
@@ -83,6 +93,12 @@ class Truth:
             column.sum(), of, retain_graph=True, create_graph=create_graph, allow_unused=True
         )
         return found
+
+
+def _stacked(rows: list[Tensor | None]) -> Tensor | None:
+    """Gradients of several values, those of values that don't depend being 0; None where none depends."""
+    some = next((row for row in rows if row is not None), None)
+    return None if some is None else torch.stack([torch.zeros_like(some) if row is None else row for row in rows])
 
 
 def observe(drawn: Drawn, chance: int, rule: str | None = None, *, chance_state: Tensor | None = None) -> Truth:

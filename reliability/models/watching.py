@@ -56,11 +56,24 @@ OTHER_MODULES = (
 
 @dataclass
 class Call:
-    """One call of a layer: a copy of what it returned in its graph, where gradients come to it, and the grid."""
+    """One call of a layer.
+
+    Attributes
+    ----------
+    value
+        A copy of what it returned, in its graph.
+    edge
+        Where gradients come to it.
+    grid
+        S, where it is tokens.
+    bare
+        Whether it returned nothing else.
+    """
 
     value: Tensor
     edge: GradientEdge | None
     grid: tuple[int, ...] | None
+    bare: bool
 
 
 class Watch:
@@ -94,11 +107,15 @@ class Watch:
             result = self._ruled(module, args[0], isinstance(module, RELU_MODULES), getattr(module, "inplace", False))
         else:
             result = module(*args)
-        if isinstance(result, Tensor) and any(result is tensor and result._version == v for tensor, v in given):
-            result = result.view_as(result)  # what a layer hands through is its output, and still the tensor itself
+        # What a layer hands through is its output, and what goes around the layer isn't; of a view that is written to,
+        # autograd forgets where it was.
+        if isinstance(result, Tensor) and (
+            result._is_view() or any(result is tensor and result._version == v for tensor, v in given)
+        ):
+            result = result.clone()
         tensor = main(result)
         edge = get_gradient_edge(tensor) if tensor.requires_grad else None
-        self.calls[self.names[id(module)]].append(Call(tensor.clone(), edge, grid))
+        self.calls[self.names[id(module)]].append(Call(tensor.clone(), edge, grid, tensor is result))
         return result
 
     def activate(self, name: str, x: Tensor) -> Tensor:
