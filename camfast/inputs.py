@@ -27,8 +27,13 @@ def arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """
     if isinstance(inputs, Tensor):
         return (inputs.clone(),), {}
+    return copied(as_given(inputs))
+
+
+def copied(given: tuple[tuple[Any, ...], dict[str, Any]]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments with a copy in the place of every tensor."""
     copies: tuple[tuple[Any, ...], dict[str, Any]] = tree_map(
-        lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, as_given(inputs)
+        lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, given
     )
     return copies
 

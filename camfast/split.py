@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -10,7 +11,10 @@ from torch.utils._pytree import tree_leaves
 
 from camfast import guards, layers
 from camfast.errors import SplitError
-from camfast.inputs import arguments
+from camfast.inputs import as_given, copied
+
+_Given = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and keyword arguments."""
 
 # Of the largest score: what two ways to the same sums may differ by.
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
@@ -72,7 +76,7 @@ def split(
         raise TypeError(f"pair must be two modules, (trunk, head), found {pair!r}")
     trunk, head = pair or _slices(inner, name) or _traced(inner, name, module)
     if example is not None:
-        _compare(inner, trunk, head, example)
+        _compare(inner, trunk, head, as_given(example))
     else:
         _compare_on_first_inputs(inner, trunk, head)
     return trunk, head
@@ -157,13 +161,8 @@ def _after(graph: fx.Graph, cut: fx.Node) -> set[fx.Node]:
 def _before(graph: fx.Graph, cut: fx.Node) -> fx.Graph:
     trunk = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
-    for node in graph.nodes:
+    for node in (*takewhile(lambda node: node is not cut, graph.nodes), cut):  # a trace begins with all arguments
         copies[node] = trunk.node_copy(node, copies.__getitem__)
-        if node is cut:
-            break
-    for node in graph.nodes:  # arguments that only a call behind the cut would use
-        if node.op == "placeholder" and node not in copies:
-            copies[node] = trunk.node_copy(node, copies.__getitem__)
     trunk.output(copies[cut])
     return trunk
 
@@ -188,7 +187,7 @@ def _compare_on_first_inputs(model: nn.Module, trunk: nn.Module, head: nn.Module
         if not comparing.acquire(blocking=False):
             return  # the comparison runs the trunk itself
         try:
-            _compare(model, trunk, head, keywords or args)
+            _compare(model, trunk, head, (args, keywords))
             handle.remove()
         finally:
             comparing.release()
@@ -203,7 +202,7 @@ def _is_real(value: Any) -> bool:
     return type(value) in (Tensor, nn.Parameter) and not torch._C._functorch.is_functorch_wrapped_tensor(value)
 
 
-def _compare(model: nn.Module, trunk: nn.Module, head: nn.Module, example: Any) -> None:
+def _compare(model: nn.Module, trunk: nn.Module, head: nn.Module, example: _Given) -> None:
     def halves(*args: Any, **keywords: Any) -> Any:
         return head(trunk(*args, **keywords))
 
@@ -237,9 +236,9 @@ def disagreement(found: Any, expected: Tensor, tolerance: float) -> str | None:
     return f"differs by up to {float(away[wrong].max()):.3g} from values up to {size:.3g}"
 
 
-def _run(model: nn.Module, function: Callable[..., Any], example: Any) -> Any:
+def _run(model: nn.Module, function: Callable[..., Any], example: _Given) -> Any:
     """Run the model or its halves with the same random numbers, and nothing left behind in the model."""
-    positional, keywords = arguments(example)
+    positional, keywords = copied(example)
     with torch.no_grad(), torch.random.fork_rng(_devices(positional, keywords)), guards.model_untouched(model):
         torch.manual_seed(0)
         return function(*positional, **keywords)

@@ -155,8 +155,6 @@ def chain(head: nn.Module, features: Tensor) -> list[Step]:
             raise _refused(f"{described}, from {before} to {after}, is none of them")
         steps += [] if isinstance(step, nn.Identity) else [step]
         last = node
-    if last is None or tuple(last.meta["tensor_meta"].shape)[:1] != features.shape[:1]:
-        raise _refused("it doesn't return scores (N, C)")
     if len(last.meta["tensor_meta"].shape) != 2:
         raise _refused(f"it returns {tuple(last.meta['tensor_meta'].shape)}, expected scores (N, C)")
     return steps
