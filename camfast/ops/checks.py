@@ -1,6 +1,5 @@
 """The checks before every op: each error names the argument, what was found and what was expected."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,11 +25,6 @@ class PairShape(NamedTuple):
     channels: int
     spatial: tuple[int, ...]
     has_targets: bool
-
-    @property
-    def positions(self) -> int:
-        """Number of positions of the grid."""
-        return math.prod(self.spatial)
 
     @property
     def lead(self) -> tuple[int, ...]:
