@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from reliability.connections.server import TOKEN
+from reliability.connections import TOKEN
 
 seen: Counter[str] = Counter()
 REFUSED = (b"401", b"403")
@@ -200,6 +200,7 @@ def main() -> None:
     parser.add_argument("seconds", type=float)
     parser.add_argument("each", type=json.loads)
     options = parser.parse_args()
+    print("begun", flush=True)
     asyncio.run(_attack(options.port, options.each, options.seconds))
     print(json.dumps(seen))
 

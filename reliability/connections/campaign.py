@@ -1,22 +1,26 @@
 """Measure the server and one page of good faith before, during and after the load, and judge."""
 
+import http.client
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from select import select
 from statistics import median
 from tempfile import TemporaryFile
 from typing import IO, Any
 
 import psutil
-from websockets.sync.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from camfast.live.serving import hub, lines
-from reliability.connections.server import FPS, SIZE, TOKEN
+from reliability.connections import FPS, SIZE, TOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 1 << 20
@@ -72,6 +76,7 @@ class Measured:
     seen: dict[str, int]
     said: str
     lifetime: float
+    closed: str = ""
 
     def faults(self) -> list[str]:
         """What was wrong."""
@@ -80,7 +85,7 @@ class Measured:
         bounds = {
             "memory under load": (most.memory, before.memory + 2 * pages * FRAME + SLACK),
             "memory afterwards": (after.memory, before.memory + 2 * pages * FRAME + SLACK),
-            "descriptors under load": (most.descriptors, before.descriptors + lines.MOST + pages + 8),
+            "descriptors under load": (most.descriptors, before.descriptors + lines.ALL + 8),
             "descriptors afterwards": (after.descriptors, before.descriptors),
             "threads under load": (most.threads, before.threads),
             "threads afterwards": (after.threads, before.threads),
@@ -94,6 +99,8 @@ class Measured:
         ]
         if TOKEN in self.said:
             found.append("the token stands in what the server printed")
+        if self.closed:
+            found.append(f"a page of good faith was sent away: {self.closed}")
         if len(self.during.gaps) < 0.25 * FPS * self.during.seconds:
             found.append(f"a page of good faith got {len(self.during.gaps)} frames in {self.during.seconds:.0f} s")
         for what, worst, bound in (
@@ -108,25 +115,29 @@ class Measured:
 
 def run(each: dict[str, int], seconds: float, *, lifetime: float, too_slow: float) -> Measured:
     """Let the load on a server, and watch both."""
-    with TemporaryFile() as said, _server(lifetime, too_slow, said) as (process, port), _page(port) as page:
+    with TemporaryFile() as said, _server(lifetime, too_slow, said) as (process, port), _Page(port) as page:
         quiet = min(5.0, seconds)
         before = _watched(page, process, port, quiet)
-        command = [
-            sys.executable,
-            "-m",
-            "reliability.connections.attackers",
-            str(port),
-            str(seconds + 1),
-            json.dumps(each),
-        ]
-        attackers = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        during = _watched(page, process, port, seconds)
-        _read_until(page, lambda: attackers.poll() is not None, 60)
-        seen = json.loads(attackers.communicate(timeout=1)[0])
-        _read_until(page, lambda: State.of(process).descriptors <= before.most.descriptors, lifetime + 10)
+        with _attackers(port, each, seconds + 1) as attackers:
+            assert attackers.stdout is not None
+            page.read_until(lambda: bool(select([attackers.stdout], [], [], 0)[0]), 60)
+            during = _watched(page, process, port, seconds)
+            page.read_until(lambda: attackers.poll() is not None, 60)
+            seen = json.loads(attackers.stdout.read().splitlines()[-1])
+        page.read_until(lambda: State.of(process).descriptors <= before.most.descriptors, lifetime + 10)
         after = _watched(page, process, port, quiet)
         said.seek(0)
-        return Measured(before, during, after, seen, said.read().decode(errors="replace"), lifetime)
+        return Measured(before, during, after, seen, said.read().decode(errors="replace"), lifetime, page.closed)
+
+
+@contextmanager
+def _attackers(port: int, each: dict[str, int], seconds: float) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "reliability.connections.attackers", str(port), str(seconds), json.dumps(each)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as attackers:
+        try:
+            yield attackers
+        finally:
+            attackers.kill()
 
 
 @contextmanager
@@ -149,31 +160,61 @@ def _server(lifetime: float, too_slow: float, said: IO[bytes]) -> Iterator[tuple
                 server.kill()
 
 
-def _page(port: int) -> ClientConnection:
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    return connect(
-        f"ws://127.0.0.1:{port}/socket", additional_headers=headers, compression=None, max_size=None, proxy=None,
-        open_timeout=30,
-    )  # fmt: skip
+class _Page:
+    """A page of good faith: it reads and acknowledges all the time."""
+
+    def __init__(self, port: int) -> None:
+        self.closed = ""
+        self._socket = connect(
+            f"ws://127.0.0.1:{port}/socket", additional_headers={"Authorization": f"Bearer {TOKEN}"}, compression=None,
+            max_size=None, proxy=None, open_timeout=30,
+        )  # fmt: skip
+
+    def __enter__(self) -> "_Page":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def next_frame(self) -> bool:
+        """Read one message, and acknowledge a frame."""
+        try:
+            message = self._socket.recv(0.2)
+            if isinstance(message, str):
+                return False
+            length = int.from_bytes(message[:4], "little")
+            number = json.loads(message[4 : 4 + length])["number"]
+            self._socket.send(json.dumps({"type": "shown", "number": number}))
+        except TimeoutError:
+            return False
+        except ConnectionClosed as end:
+            self.closed = str(end)
+            time.sleep(0.2)
+            return False
+        return True
+
+    def read_until(self, done: Callable[[], bool], patience: float) -> None:
+        """Go on being a page until something is done, but not for ever."""
+        deadline = time.monotonic() + patience
+        while not done() and time.monotonic() < deadline:
+            self.next_frame()
 
 
-def _watched(page: ClientConnection, process: psutil.Process, port: int, seconds: float) -> Phase:
-    """Be a page of good faith for a while; now and then open a new one, and look at what the server holds."""
+def _watched(page: _Page, process: psutil.Process, port: int, seconds: float) -> Phase:
+    """Be that page for a while; now and then another one opens, and what the server holds is looked at."""
     started = time.monotonic()
     phase = Phase(seconds, State.of(process))
-    last, looked, opened = None, 0.0, started
+    last, looked = started, 0.0
+    fetching = threading.Thread(target=_fetch, args=(port, started + seconds, phase.opened))
+    fetching.start()
     while (now := time.monotonic()) < started + seconds:
-        if _next_frame(page):
-            if last is not None:
-                phase.gaps.append(time.monotonic() - last)
+        if page.next_frame():
+            phase.gaps.append(time.monotonic() - last)
             last = time.monotonic()
         if now - looked > 0.1:
             looked, state = now, State.of(process)
             phase.most = State(*(max(pair) for pair in zip(_all(phase.most), _all(state), strict=True)))
-        if now - opened > 1.0:
-            opened = now
-            phase.opened.append(_fetched(port))
-            last = None  # this one waited here, not for the server
+    page.read_until(lambda: not fetching.is_alive(), 60)
     return phase
 
 
@@ -181,23 +222,14 @@ def _all(state: State) -> tuple[int, int, int]:
     return state.memory, state.descriptors, state.threads
 
 
-def _next_frame(page: ClientConnection) -> bool:
-    """Read one message, and acknowledge a frame."""
-    try:
-        message = page.recv(0.2)
-    except TimeoutError:
-        return False
-    if isinstance(message, str):
-        return False
-    length = int.from_bytes(message[:4], "little")
-    page.send(json.dumps({"type": "shown", "number": json.loads(message[4 : 4 + length])["number"]}))
-    return True
+def _fetch(port: int, until: float, opened: list[float]) -> None:
+    while time.monotonic() < until:
+        opened.append(_fetched(port))
+        time.sleep(0.5)
 
 
 def _fetched(port: int) -> float:
     """Seconds in which a new connection gets the page."""
-    import http.client
-
     started = time.monotonic()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
@@ -208,13 +240,6 @@ def _fetched(port: int) -> float:
     finally:
         connection.close()
     return time.monotonic() - started if status == 200 else 99.0
-
-
-def _read_until(page: ClientConnection, done: Callable[[], bool], patience: float) -> None:
-    """Go on being a page until something is done, but not for ever."""
-    deadline = time.monotonic() + patience
-    while not done() and time.monotonic() < deadline:
-        _next_frame(page)
 
 
 def rows(measured: Measured) -> list[tuple[str, ...]]:

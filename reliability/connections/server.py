@@ -5,10 +5,8 @@ import sys
 
 from camfast.live.serving import client, lines
 from camfast.live.serving.server import PageServer
+from reliability.connections import FPS, SIZE, TOKEN
 from tests.live.serving.fakes import FakeControl, Pump, Repeated
-
-TOKEN = "a-token-that-must-not-be-told"
-SIZE, FPS = 256, 20
 
 
 def main() -> None:

@@ -12,13 +12,12 @@ from camfast.live.serving.access import Access
 from camfast.live.serving.application import application
 from camfast.live.serving.client import Line
 from camfast.live.serving.hub import Hub
-from camfast.live.serving.lines import http_protocol
+from camfast.live.serving.lines import ALL, http_protocol, socket_protocol
 from camfast.live.serving.messages import LARGEST
 from camfast.live.shown import Control, Shown
 
 PATIENCE = 0.4
 """Seconds that pages have to answer when the server closes."""
-_CONNECTIONS = 256
 
 
 class PageServer:
@@ -134,7 +133,7 @@ class PageServer:
             interface="asgi3",
             loop="asyncio",
             http=http_protocol(),
-            ws="websockets-sansio",
+            ws=socket_protocol(),
             ws_max_size=LARGEST,
             ws_per_message_deflate=False,  # pictures are compressed already
             lifespan="off",
@@ -143,7 +142,7 @@ class PageServer:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=_CONNECTIONS,
+            limit_concurrency=ALL,
         )
         server = uvicorn.Server(config)
         return server

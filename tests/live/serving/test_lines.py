@@ -102,6 +102,16 @@ def test_for_too_many_the_oldest_are_cut(server: PageServer, scene: Scene, monke
         next_frame(page)
 
 
+def test_a_flood_of_pings_is_cut(server: PageServer) -> None:
+    with watch(server) as page:
+        ping = 1000 * (bytes([0x89, 0x80, 0, 0, 0, 0]))  # empty and masked by nothing
+        deadline = time.monotonic() + PATIENCE
+        with suppress(OSError):
+            while time.monotonic() < deadline:
+                page.socket.sendall(ping)
+        assert time.monotonic() < deadline
+
+
 @pytest.mark.parametrize("message", [b'"\xff"', b"x" * 5000])
 def test_a_page_that_was_closed_below_leaves_no_line_in_the_log(
     server: PageServer, control: FakeControl, capfd: pytest.CaptureFixture[str], message: bytes
