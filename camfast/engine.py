@@ -227,7 +227,7 @@ class Explainer:
             self._names,
             self.options,
             lambda found: self._explain(found, named, recipes, size, out, outputs or Outputs()),
-            [name for name in units if name not in self._names],
+            [name for name in units if name not in self._names or self.options.call != -1],
             given,
         )
 
@@ -259,7 +259,7 @@ class Explainer:
         out: Tensor | None,
         outputs: Outputs,
     ) -> Explanation:
-        selection = select(found.scores, target, {**found.units, **found.activations})
+        selection = select(found.scores, target, {**found.activations, **found.units})
         tasks = []
         for name, activation in found.activations.items():
             A = shaped(name, activation, self.options.reshape)

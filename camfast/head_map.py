@@ -11,6 +11,10 @@ from camfast.gradients import CHUNK_BYTES
 from camfast.ops.forms import FORMS, Centres, Gain, Upsample
 from camfast.targets import Target, select
 
+_CHECKPOINTS = (
+    "the head has a checkpoint, or other hooks on what autograd saves, which torch.func can't go through: switch "
+    "checkpointing off for the map, or use camfast.cam"
+)
 _CHANGES_BUFFERS = (
     "the head changes its buffers, as batch norm does in training mode, and a pure function can't: call head.eval(), "
     "or wrap it in torch.func.functional_call with copies of its buffers"
@@ -61,7 +65,7 @@ def head_map(
     Raises
     ------
     CaptureError
-        If the head changes its buffers, as batch norm does in training mode.
+        If the head changes its buffers, as batch norm does in training mode, or has a checkpoint.
     TypeError, ValueError
         If the target doesn't fit the scores, or another argument doesn't fit; the message names it.
 
@@ -113,6 +117,8 @@ def _pulled(explained: Callable[[Tensor], Tensor], features: Tensor) -> tuple[Te
                 raise
             values, pull, *_ = torch.func.vjp(on_a_copy, features)
     except RuntimeError as error:
+        if "saved tensor hooks" in str(error):
+            raise CaptureError(_CHECKPOINTS) from error
         if "would mutate a captured Tensor" in str(error):
             raise CaptureError(_CHANGES_BUFFERS) from error
         raise

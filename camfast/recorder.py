@@ -100,14 +100,16 @@ class Recorder:
     def attached(self, model: nn.Module) -> Iterator[None]:
         """Hold the hooks on the layers, and on what encloses them, for the duration of a run."""
         with ExitStack() as stack:
-            for name in self.units:
-                stack.callback(find(model, name)[1].register_forward_hook(self._look(name)).remove)
             for name in self.names:
                 module = find(model, name)[1]
                 stack.callback(module.register_forward_pre_hook(self._note_given(name), with_kwargs=True).remove)
                 stack.callback(module.register_forward_hook(self._hook(name)).remove)
                 for enclosing in ancestors(model, name):
                     stack.callback(enclosing.register_forward_hook(self._keep_grad_mode).remove)
+            for (
+                name
+            ) in self.units:  # behind the others, as a layer may be explained in one call and be asked in another
+                stack.callback(find(model, name)[1].register_forward_hook(self._look(name)).remove)
             yield
 
     @contextmanager

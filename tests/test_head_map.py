@@ -175,3 +175,16 @@ def test_a_head_that_changes_its_buffers_is_refused():
         with pytest.raises(camfast.CaptureError, match=r"head\.eval\(\)"):
             camfast.head_map(some, features, 1)
     assert camfast.head_map(head.eval(), features, 1).shape == (2, 5, 6)
+
+
+def test_a_checkpoint_in_the_head_is_refused():
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Conv2d(4, 3, 3), nn.Softplus(), nn.Flatten(), nn.Linear(36, 3)).to(DTYPE)
+
+        def forward(self, features):
+            return torch.utils.checkpoint.checkpoint(self.body, features, use_reentrant=False)
+
+    with pytest.raises(camfast.CaptureError, match="the head has a checkpoint"):
+        camfast.head_map(Head(), torch.randn(2, 4, 5, 6, dtype=DTYPE), 1)

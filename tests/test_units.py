@@ -150,3 +150,21 @@ def test_layers_beside_or_never_reached() -> None:
     model.add_module("idle", Apply(torch.tanh))
     with pytest.raises(camfast.CaptureError, match="layer 'idle' was never reached"):
         camfast.cam(model, x, "layer", Unit("idle", 0))
+
+
+def test_a_unit_of_the_explained_layer_in_another_call() -> None:
+    """The unit is one of the last call, whichever call is explained."""
+    model = Wired(lambda self, x: self.head(self.twice(self.twice(self.layer(x)).tanh())))
+    model.twice = nn.Conv2d(4, 4, 3, padding=1).double()
+    x = images()
+    first = model.twice(model.layer(x)).detach().requires_grad_()
+    unit = model.twice(first.tanh())[:, 2, 3, 3]
+    (G,) = torch.autograd.grad(unit.sum(), first)
+    for call in (0, -2):
+        result = camfast.Explainer(model, "twice", "hirescam", call=call, **SIGNED)(x, Unit("twice", (2, 3, 3)))
+        grid = oracle.combine(first.detach(), G, "hirescam")
+        assert oracle.relative_error(result.grid, grid) < 1e-12
+        assert oracle.relative_error(result.residual, unit.detach() - grid.flatten(1).sum(1)) < 1e-12
+    last = camfast.Explainer(model, "twice", "hirescam", call=1, **SIGNED)(x, Unit("twice", (2, 3, 3)))
+    assert oracle.relative_error(last.grid[:, 3, 3], unit.detach()) < 1e-12
+    assert bool((last.grid != 0).sum() == len(x))
