@@ -8,7 +8,7 @@ import torch
 
 import camfast
 from bench.report import Circumstances, Report
-from reliability.models import input_checks, layer_checks
+from reliability.models import halves, input_checks, layer_checks
 from reliability.models.judging import Outcome, Trial
 from reliability.models.networks import Drawn, census, draw
 
@@ -24,9 +24,11 @@ CHECKS: tuple[Callable[[Trial], None], ...] = (
     input_checks.inputs_explained,
     input_checks.guided_maps,
     input_checks.projected,
-    input_checks.halves,
+    halves.halves,
+    halves.halves,
     lambda trial: input_checks.low_precision(trial, torch.float32),
     lambda trial: input_checks.low_precision(trial, torch.bfloat16),
+    lambda trial: input_checks.low_precision(trial, torch.bfloat16, autocast=True),
     input_checks.failing,
 )
 

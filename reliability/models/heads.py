@@ -120,7 +120,9 @@ class Positions(Block):
         return F.interpolate(scores, scale_factor=2.0) if self.finer else scores
 
 
-HEADS: tuple[Any, ...] = (Pooled, Mean, Pointwise, Layers, Layers, Strongest, Token, Number, Positions, Positions)
+HEADS: tuple[Any, ...] = (
+    Pooled, Pooled, Mean, Mean, Pointwise, Layers, Layers, Strongest, Token, Number, Positions, Positions,
+)  # fmt: skip
 _WRAPPINGS: dict[str, Any] = {
     "tensor": lambda scores, _: scores,
     "dict": lambda scores, features: {"main": scores, "features": features},

@@ -1,5 +1,6 @@
 """Maps in input space by rules on the backward pass, low precision, two halves, and errors in the middle."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,8 +12,7 @@ from reliability.models.formulas import GRADIENT_METHODS
 from reliability.models.goals import Goal, draw_goal
 from reliability.models.judging import CHANCE, TOLERANCE, Trial, determined, near
 from reliability.models.layer_checks import with_grid
-from reliability.models.networks import called
-from reliability.models.questions import Shape, answers, ask, check_maps
+from reliability.models.questions import Shape, answers, ask
 from reliability.models.truth import Spot, Truth, observe
 from reliability.models.watching import main
 
@@ -184,56 +184,36 @@ def attentive(trial: Trial, truth: Truth, spot: Spot, rule: str) -> None:
     )
 
 
-def low_precision(trial: Trial, dtype: torch.dtype) -> None:
-    """A method in float32 or bfloat16, against plain autograd in that type."""
+def low_precision(trial: Trial, dtype: torch.dtype, *, autocast: bool = False) -> None:
+    """A method in float32 or bfloat16, or of a float32 model under autocast, against plain autograd in that type."""
+    around = partial(torch.autocast, "cpu", dtype=dtype, enabled=autocast)
     try:
-        other = Trial.of(trial.drawn.as_type(dtype))
+        with around():
+            other = Trial.of(trial.drawn.as_type(torch.float32 if autocast else dtype))
     except RuntimeError:
         return  # torch has no such kernel
     other.rng = trial.rng
     method = trial.rng.choice((*GRADIENT_METHODS[:-1],))
     spot, goal = trial.rng.choice(with_grid(other)), draw_goal(trial.rng, other.truth)
-    if other.truth.activation(spot).dtype != dtype:
+    if not autocast and other.truth.activation(spot).dtype != dtype:
         return
     question = ask(other, spot, goal, method)
     network, inputs = other.drawn.network, other.drawn.inputs
     options = {**spot.options(), "output": main, "size": "grid", "upsample": "linear"}
+
+    def call() -> Any:
+        with around():
+            return camfast.Explainer(network, spot.name, method, **options)(inputs, goal.target)
+
     other.attempt(
-        str(dtype).removeprefix("torch."),
-        lambda: camfast.Explainer(network, spot.name, method, **options)(inputs, goal.target),
+        "autocast" if autocast else str(dtype).removeprefix("torch."),
+        call,
         answers(question, Shape({}, None, None), dtype),
         refusal=question.refusal,
         lenient=question.lenient,
         about=question.about,
     )
     trial.outcomes += other.outcomes
-
-
-def halves(trial: Trial) -> None:
-    """A model cut in two, and the map as a function of features."""
-    network, inputs = trial.drawn.network, trial.drawn.inputs
-    spot = trial.rng.choice([spot for spot in with_grid(trial) if spot.call == -1 and not spot.laid_out])
-    method = trial.rng.choice([m for m in GRADIENT_METHODS if m != "eigengradcam"])
-    goal = draw_goal(trial.rng, trial.truth)
-    while goal.kind.startswith("unit"):
-        goal = draw_goal(trial.rng, trial.truth)
-    question = ask(trial, spot, goal, method)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-
-    def call() -> Tensor:
-        trunk, head = camfast.split(network, spot.name, inputs)
-        torch.manual_seed(CHANCE)
-        features = main(called(trunk, inputs)).detach()
-        return camfast.head_map(lambda A: main(head(A)), features, goal.target, method, upsample="linear")
-
-    def judge(maps: Tensor) -> None:
-        if question.wanted is not None:
-            check_maps(question, Shape({}, None, None), maps if goal.many else maps.unsqueeze(1), None, 1e-8)
-
-    trial.attempt(
-        "split, head_map", call, judge, refusal="not to be cut there", lenient=True, own_step=True, about=question.about
-    )
-    network.load_state_dict(before)
 
 
 class Planned(Exception):  # noqa: N818

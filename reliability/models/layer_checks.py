@@ -31,7 +31,11 @@ def draw_question(trial: Trial, spot: Spot, method: str) -> tuple[Question, Shap
     rng = trial.rng
     centre = method.startswith("eigen") and rng.random() < 0.4
     relu = rng.choice((None, None, True, False))
-    question = ask(trial, spot, draw_goal(rng, trial.truth), method, centre=centre, relu=relu)
+    classes = method == "cam" and rng.random() < 0.8
+    question = ask(trial, spot, draw_goal(rng, trial.truth, classes=classes), method, centre=centre, relu=relu)
+    for _ in range(2):  # units in front of the layer have no part in it; a few of them are enough
+        if question.refusal == "no part in the target":
+            question = ask(trial, spot, draw_goal(rng, trial.truth, classes=classes), method, centre=centre, relu=relu)
     shape, refusal = draw_shape(trial, question)
     options = {"method": method, **shape.options, **spot.options(), "output": main}
     options |= {"relu": relu} if relu is not None else {}
@@ -51,8 +55,7 @@ def every_method(trial: Trial, methods: tuple[str, ...]) -> None:
 
 
 def _in_front_of_the_head(found: list[Spot]) -> Spot:
-    steps = [spot for spot in found if spot.name.startswith(("steps", "head.classify"))]
-    return steps[-1]
+    return [spot for spot in found if spot.name.startswith("steps")][-1]
 
 
 def explained(trial: Trial, spot: Spot, method: str) -> None:
@@ -152,7 +155,7 @@ def captured(trial: Trial) -> None:
 
     refusal = question.refusal or refusal
     lenient = question.lenient
-    if not trial.drawn.needs_gradients and trial.drawn.in_a_checkpoint(spot.name):
+    if not trial.drawn.all_trained and trial.drawn.in_a_checkpoint(spot.name):
         refusal, lenient = "in a checkpoint that needs no gradients", True
     trial.attempt(
         "capture", step, judge, refusal=refusal, lenient=lenient, context="none", own_step=True, about=question.about
@@ -224,7 +227,9 @@ def differentiable(trial: Trial) -> None:
     question = ask(trial, spot, goal, method, relu=False)
     network, inputs = trial.drawn.network, trial.drawn.inputs
     names = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
-    if question.values is None or question.refusal is not None or not names or trial.drawn.in_a_checkpoint(spot.name):
+    # torch's own checkpoints don't let their blocks be differentiated twice, where anything is written in place in them
+    checkpointed = any(isinstance(module, Checkpointed) for module in network.modules())
+    if question.values is None or question.refusal is not None or not names or checkpointed:
         return
     wanted = _loss_gradients(trial, question, names)
     if wanted is None:
@@ -248,11 +253,7 @@ def differentiable(trial: Trial) -> None:
             found_, plain_ = (zeros if one is None else one for one in (row, plain))
             near(f"the loss's gradient of {name}", found_, plain_, 1e-7 * largest)
 
-    # the caller's own backward runs the blocks of checkpoints again
-    own_step = any(isinstance(module, Checkpointed) for module in network.modules())
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    trial.attempt("create_graph", call, judge, context="none", about=question.about, own_step=own_step)
-    network.load_state_dict(before)
+    trial.attempt("create_graph", call, judge, context="none", about=question.about)
 
 
 def _loss_gradients(trial: Trial, question: Question, names: list[str]) -> list[Tensor | None] | None:

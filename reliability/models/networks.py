@@ -83,9 +83,9 @@ class Drawn:
         return any(module.opaque for module in self.network.modules() if isinstance(module, Block))
 
     @property
-    def needs_gradients(self) -> bool:
-        """Whether any parameter isn't frozen."""
-        return any(parameter.requires_grad for parameter in self.network.parameters())
+    def all_trained(self) -> bool:
+        """Whether no parameter is frozen."""
+        return all(parameter.requires_grad for parameter in self.network.parameters())
 
     def in_a_checkpoint(self, name: str) -> bool:
         """Whether a layer is inside a block that is computed again on the way back."""
