@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import EpsImagePlugin
+from PIL import EpsImagePlugin, Image
 
 from camfast.cli.inputs import read_image
 from camfast.errors import InputError
@@ -27,3 +28,28 @@ def test_no_program_is_started_for_a_picture(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(InputError):
         read_provenance(path)
     assert started == []
+
+
+KINDS = {
+    "png": "PNG",
+    "jpg": "JPEG",
+    "mpo": "MPO",
+    "tif": "TIFF",
+    "bmp": "BMP",
+    "gif": "GIF",
+    "webp": "WEBP",
+    "ppm": "PPM",
+}
+
+
+@pytest.mark.parametrize("ending", KINDS)
+def test_every_kind_is_read_whatever_the_file_is_called(tmp_path: Path, ending: str) -> None:
+    """MPO is what phones write into files that end with .jpg: it has a picture and a preview."""
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[:, 15:] = 255
+    picture, more = Image.fromarray(pixels), [Image.new("RGB", (8, 8))] if ending == "mpo" else []
+    given = {"save_all": True, "append_images": more} if more else {}
+    picture.save(tmp_path / f"photo.{ending}", format=KINDS[ending], **given)
+    (tmp_path / f"photo.{ending}").rename(tmp_path / "photo.jpg")
+    found = read_image(tmp_path / "photo.jpg")
+    assert np.abs(np.asarray(found.convert("RGB")).astype(int) - pixels).max() <= 8  # JPEG and WebP lose a little
