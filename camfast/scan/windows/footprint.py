@@ -18,13 +18,40 @@ def peak_bytes(function: Callable[[], Any]) -> int:
 
 
 def operations(function: Callable[[], Any]) -> int:
-    """Floating-point operations of a call's convolutions and matrix products, a multiply-add counted as two."""
-    from torch.utils.flop_counter import FlopCounterMode  # loads Triton
+    """Floating-point operations of a call's convolutions and matrix products, a multiply-add counted as two.
 
-    with FlopCounterMode(display=False) as counter:
+    By torch's own formulas, and without its `FlopCounterMode`: that hooks every module of the process meanwhile, and
+    gradients in other threads then fail. What torch fuses into an op without a formula, such as a whole layer of a
+    transformer, counts as nothing.
+    """
+    with _Counting() as counting:
         function()
-    total: int = counter.get_total_flops()
+    total: int = counting.total
     return total
+
+
+class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own class hook
+    """Adds up the operations of what this thread calls."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        from torch.utils.flop_counter import flop_registry  # loads Triton
+
+        self.total = 0
+        self._formulas = flop_registry
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        formula = self._formulas.get(func.overloadpacket)
+        if formula is None:
+            with self:  # under inference_mode ops come whole that are made of others
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **kwargs)
+        if formula is not None:
+            self.total += formula(*args, **kwargs, out_val=result)
+        return result
 
 
 class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own class hook
