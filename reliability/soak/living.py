@@ -93,6 +93,9 @@ class Living:
                 visitor.socket.close()
         if self._checking.wrong:
             raise WrongError(self._checking.wrong)
+        status = self._session.status()
+        if status["failed"]:
+            raise WrongError(f"{status['failed']} frames failed: {status['message']}")
 
     def _look(self, visitor: ClientConnection, turn: int) -> None:
         changes = {"method": _METHODS[turn % len(_METHODS)], "target": turn % 5 if turn % 2 else "predicted"}
@@ -109,8 +112,6 @@ class Living:
         found = {name: status[name] for name in ("arrived", "shown", "dropped", "failed")}
         if found["arrived"] != found["shown"] + found["dropped"] + found["failed"]:
             raise WrongError(f"frames were lost: {found}")
-        if found["failed"]:
-            raise WrongError(f"frames failed: {status['message']}")
         return {**found, "checked": self._checking.checked}
 
 
