@@ -83,7 +83,8 @@ def report(tried: list[Tried], command: str) -> Report:
         "calls, each with the network, its inputs and the random generator compared before and after; "
         f"{wrong} wrong. Equal: to plain autograd on a copy, in the same type. Refused, rightly: "
         + "; ".join(f"{reason} ({count})" for reason, count in refusals.most_common())
-        + ". No one answer: singular values agree, or weights divide by rounding, which is flagged."
+        + ". No one answer: singular values agree, weights divide by rounding, which is flagged, or torch.func draws "
+        "other numbers."
     )
     details = [
         {"seed": one.drawn.seed, "what": bad.what, "detail": bad.detail} for one in tried for bad in one.wrong

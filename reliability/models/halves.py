@@ -10,7 +10,7 @@ from reliability.models.formulas import GRADIENT_METHODS
 from reliability.models.goals import draw_goal
 from reliability.models.habits import Checkpointed, Counting
 from reliability.models.heads import returned
-from reliability.models.judging import CHANCE, Trial
+from reliability.models.judging import CHANCE, Open, Trial
 from reliability.models.layer_checks import with_grid
 from reliability.models.networks import Network, Scaled, called
 from reliability.models.questions import Shape, ask, check_maps
@@ -72,6 +72,9 @@ def halves(trial: Trial) -> None:
         return camfast.head_map(lambda A: main(head(A)), features, goal.target, method, upsample="linear")
 
     def judge(maps: Tensor) -> None:
+        with torch.random.fork_rng(devices=[]):
+            if not torch.equal(torch.manual_seed(CHANCE).get_state(), trial.truth.chance):
+                raise Open("torch.func draws other numbers")
         if question.wanted is not None:
             check_maps(question, Shape({}, None, None), maps if goal.many else maps.unsqueeze(1), None, 1e-8)
 

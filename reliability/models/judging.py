@@ -121,6 +121,7 @@ class Trial:
             warnings.simplefilter("error")
             for expected in _EXPECTED_WARNINGS:
                 warnings.simplefilter("ignore", expected)
+            warnings.filterwarnings("ignore", "There is a performance drop")  # torch, of an operation it can't batch
             torch.manual_seed(CHANCE)
             try:
                 with _CONTEXTS[self.drawn.context if context is None else context]():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import count
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from reliability.models.habits import HABITS
 from reliability.models.networks import Drawn, draw
 from tests import oracle
 
-NETWORKS = 6
+NETWORKS = 4
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,6 +47,11 @@ def test_a_seed_gives_the_same_network_and_the_same_outcomes() -> None:
     assert run(4).outcomes == run(4).outcomes
 
 
+def _first_with(part: str) -> int:
+    """The first network in evaluation that has a kind of block."""
+    return next(seed for seed in count() if part in (drawn := draw(seed)).parts and not drawn.network.training)
+
+
 def _noticed(seeds: range) -> list[str]:
     return [f"{bad.what}: {bad.detail}" for seed in seeds for bad in run(seed).wrong]
 
@@ -57,7 +63,7 @@ def test_it_notices_gradients_that_are_a_little_off(monkeypatch: pytest.MonkeyPa
         return [gradient * (1 + 1e-6) for gradient in right(*args)]  # type: ignore[arg-type]
 
     monkeypatch.setattr(gradients, "_differentiate", a_little_off)
-    noticed = _noticed(range(2))
+    noticed = _noticed(range(1))
     assert any("grid" in one for one in noticed)
     assert any(one.startswith("saliency") for one in noticed)
 
@@ -69,11 +75,11 @@ def test_it_notices_the_wrong_call_of_a_shared_layer(monkeypatch: pytest.MonkeyP
         found = right(self)
         return {name: self.taken[name][0][0] for name in found}
 
-    seeds = [seed for seed in range(60) if "Shared" in draw(seed).parts and not draw(seed).network.training][:4]
-    assert all(run(seed).wrong == [] for seed in seeds[:1])
+    seed = _first_with("Shared")
+    assert run(seed).wrong == []
     monkeypatch.setattr(Recorder, "activations", the_first)
     monkeypatch.setattr("camfast.recorder.Recorder._take", _keeping_all(Recorder._take))
-    assert any(run(seed).wrong for seed in seeds)
+    assert run(seed).wrong != []
 
 
 def _keeping_all(take: object) -> object:
@@ -89,8 +95,8 @@ def _keeping_all(take: object) -> object:
 
 def test_it_notices_a_network_that_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guards, "_buffers", lambda _: nullcontext())
-    seeds = [seed for seed in range(60) if "Counting" in draw(seed).parts][:1]
-    assert any("touched" in detail for detail in _noticed(range(seeds[0], seeds[0] + 1)))
+    seed = _first_with("Counting")
+    assert any("touched" in detail for detail in _noticed(range(seed, seed + 1)))
 
 
 def test_it_notices_an_error_that_is_not_due(monkeypatch: pytest.MonkeyPatch) -> None:
