@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import camfast
+from camfast.methods import COMPONENTS, WITHOUT_GRADIENTS, get
 from tests import oracle
 from tests.capture.networks import CHANNELS, Apply, images, sequential
 
@@ -33,6 +34,24 @@ def _inputs(rank: int) -> Tensor:
 
 def _sums(grid: Tensor, lead: int = 1) -> Tensor:
     return grid.flatten(lead).sum(-1)
+
+
+def test_what_is_known_of_each_method() -> None:
+    relu = {"gradcam", "gradcam++", "xgradcam", "hirescam", "layercam"}
+    rectified = {"hirescam": "none", "elementwise": "product", "layercam": "gradients", "extended": "none"}
+    assert camfast.methods() == (
+        "cam", "gradcam", "gradcam++", "xgradcam", "respond", "hirescam", "elementwise", "layercam", "extended",
+        "eigencam", "eigengradcam",
+    )  # fmt: skip
+    for name in camfast.methods():
+        form = get(name)
+        assert form.relu is (name in relu)
+        assert form.rectify == rectified.get(name)
+        assert form.upsample == ("gaussian" if name == "extended" else "linear")
+    assert set(COMPONENTS) == {"eigencam", "eigengradcam"}
+    assert set(WITHOUT_GRADIENTS) == {"cam", "eigencam"}
+    with pytest.raises(ValueError, match=r"^method must be one of cam, gradcam, .*, eigengradcam; found 'grad'$"):
+        get("grad")
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import camfast
-from camfast.targets import select
+from camfast.targets import classes_of, named_units, select
 from tests import oracle
 from tests.capture.networks import images, sequential
 
@@ -96,6 +96,110 @@ WRONG: list[tuple[object, type[Exception], str]] = [
 def test_what_does_not_fit(scores: Tensor, target: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         select(scores, target)  # type: ignore[arg-type]
+
+
+def test_every_word(scores: Tensor) -> None:
+    cases: list[tuple[Tensor, object, type[Exception], str]] = [
+        (
+            scores, camfast.Unit("fc", 1), ValueError,
+            "target is a Unit of layer 'fc', which camfast.cam and Explainer explain: give a class, a Region or a "
+            "function of the output here",
+        ),
+        (
+            scores, 0.5, TypeError,
+            "target must be a class index, a LongTensor of one a sample, or a list of them; found 0.5 (float)",
+        ),
+        (
+            scores, [0, camfast.Region(1)], TypeError,
+            "a list of targets must hold classes only, regions only or units only",
+        ),
+        (scores, [], ValueError, "target is an empty list: name at least one class"),
+        (scores, "most", ValueError, "target must be 'predicted', 'all', a class or a list, found 'most'"),
+        (
+            scores, torch.tensor([1.0, 2.0]), ValueError,
+            "a target tensor must hold one class index a sample, a LongTensor (2,); found torch.float32 (2,)",
+        ),
+        (
+            scores, lambda output: output.sum(0), ValueError,
+            "a target function must return one scalar a sample, (2,) or (2, T); found (3,)",
+        ),
+        (
+            scores, lambda output: output[:, 0].detach(), ValueError,
+            "the target function returned values without a graph: compute them from the scores by torch",
+        ),
+        (
+            torch.zeros(2, 3, 4), 1, ValueError,
+            "the model's output has the shape (2, 3, 4), one score for every class and position: explain "
+            "camfast.Region(class_index, where), not target=1",
+        ),
+        (
+            torch.tensor(3.0), 0, ValueError,
+            "the model returned a single number for the whole batch: it must be (N,), (N, C) or (N, C, *S)",
+        ),
+    ]  # fmt: skip
+    for output, target, error, text in cases:
+        with pytest.raises(error) as caught:
+            select(output, target)  # type: ignore[arg-type]
+        assert str(caught.value) == text
+
+
+def test_units_word_by_word(scores: Tensor) -> None:
+    deep, flat = torch.arange(24.0).reshape(2, 3, 4).requires_grad_(), torch.arange(6.0).reshape(2, 3)
+    assert camfast.Unit("a", (2, 3)).value(deep).tolist() == [11, 23]
+    assert camfast.Unit("a", (0, 0)).value(deep).tolist() == [0, 12]
+    assert camfast.Unit("a", 2).value(flat).tolist() == camfast.Unit("a", [2]).value(flat).tolist() == [2, 5]  # type: ignore[arg-type]
+    for index, features, text in (
+        (
+            1, deep,
+            "Unit('a', 1): the layer returns (2, 3, 4), whose units are named by a tuple of 2 ints, "
+            "(channel, *position)",
+        ),
+        ((1, 2), flat, "Unit('a', (1, 2)): the layer returns (2, 3), whose units are named by an int"),
+        ((2, 4), deep, "Unit('a', (2, 4)) is out of range: the layer returns (2, 3, 4)"),
+        ((3, 0), deep, "Unit('a', (3, 0)) is out of range: the layer returns (2, 3, 4)"),
+        ((0, -1), deep, "Unit('a', (0, -1)) is out of range: the layer returns (2, 3, 4)"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError) as caught:  # noqa: PT011 (compared as a whole)
+            camfast.Unit("a", index).value(features)  # type: ignore[arg-type]
+        assert str(caught.value) == text
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        select(scores, camfast.Unit("a", 1), {"a": flat})
+    assert str(caught.value) == (
+        "Unit('a', 1) doesn't depend on the explained layer, which runs behind it or beside it: explain a layer in "
+        "front of the unit's"
+    )
+    chosen = select(scores.detach(), [camfast.Unit("a", 1), camfast.Unit("b", (0, 1))], {"a": flat, "b": deep})
+    assert (chosen.values.tolist(), chosen.many, chosen.scores) == ([[1, 1], [4, 13]], True, None)
+
+
+def test_units_are_named_and_other_targets_handed_on() -> None:
+    model = sequential()
+    target: object
+    for target in ("predicted", 3, [0, 1], (0,), [], None):
+        found, names = named_units(model, target)  # type: ignore[arg-type]
+        assert found is target
+        assert names == ()
+    first, second = camfast.Unit(model[0], (1, 2, 3)), camfast.Unit("1", (0, 0, 0))
+    assert named_units(model, first) == (camfast.Unit("0", (1, 2, 3)), ("0",))
+    named, names = named_units(model, [first, second, first, 3])  # type: ignore[list-item]
+    assert named == [camfast.Unit("0", (1, 2, 3)), second, camfast.Unit("0", (1, 2, 3)), 3]
+    assert names == ("0", "1")
+
+
+def test_classes_for_a_method_that_knows_nothing_else(scores: Tensor) -> None:
+    assert classes_of(select(scores, [2, 0])).tolist() == [[2, 0]] * 2
+    kinds = {"function": lambda output: output[:, 0], "Unit": camfast.Unit("a", 0)}
+    for kind, target in kinds.items():
+        chosen = select(scores.detach(), target, {"a": torch.zeros(2, 3)})
+        with pytest.raises(ValueError, match="cam") as caught:
+            classes_of(chosen)
+        assert str(caught.value) == (
+            f"method='cam' explains class scores by the weights of a linear layer, found a target of type {kind}: give "
+            "classes, or use gradcam or hirescam"
+        )
+    several = select(torch.zeros(2, 3, 4), [camfast.Region(1, "image")])
+    with pytest.raises(ValueError, match="found a target of type Region: give"):
+        classes_of(several)
 
 
 def test_errors_reach_the_caller_of_cam() -> None:

@@ -51,6 +51,72 @@ def test_grids_that_cannot_be_joined_are_refused(grid, stride, centres, says):
         lattice_of(plan_windows((48, 48, 48), 40, stride), grid, centres)
 
 
+ANOTHER = "choose a window that the network's pooling divides evenly, or another layer"
+
+
+@pytest.mark.parametrize(
+    ("grid", "stride", "centres", "text"),
+    [
+        (
+            (10, 11, 10), 8, None,
+            "the layer has 11 cells along y for a window of 40 voxels, no whole number of voxels a cell; " + ANOTHER,
+        ),
+        (
+            (10, 10, 10), (8, 6, 8), None,
+            "the stride of 6 voxels along y is no multiple of the layer's cell of 4 voxels; choose 4 or 8",
+        ),
+        (
+            (10, 10, 20), (8, 8, 1), None,
+            "the stride of 1 voxels along x is no multiple of the layer's cell of 2 voxels; choose 2",
+        ),
+        (
+            (10, 10, 1), (40, 40, 39), None,
+            "the stride of 39 voxels along x is no multiple of the layer's cell of 40 voxels; choose 40",
+        ),
+        ((10, 10), 8, None, "the layer's map has 2 spatial axes, expected 3; explain a layer of a 3-D network"),
+        (
+            (9, 10, 10), 8, [(1.0, 4.0), (1.5, 4.0), (1.5, 4.0)],
+            "the layer has 9 cells along z for a window of 40 voxels, 4 voxels apart and the first centred at voxel 1, "
+            "so they do not tile the window or its inner part; " + ANOTHER,
+        ),
+        (
+            (9, 10, 10), 8, [(0.5, 4.0), (1.5, 4.0), (1.5, 4.0)],
+            "the layer has 9 cells along z for a window of 40 voxels, 4 voxels apart and the first centred at voxel "
+            "0.5, so they do not tile the window or its inner part; " + ANOTHER,
+        ),
+        (
+            (9, 10, 10), 8, [(6.5, 4.0), (1.5, 4.0), (1.5, 4.0)],
+            "the layer has 9 cells along z for a window of 40 voxels, 4 voxels apart and the first centred at voxel "
+            "6.5, so they do not tile the window or its inner part; " + ANOTHER,
+        ),
+        (
+            (9, 10, 10), 8, [(2.25, 2.5), (1.5, 4.0), (1.5, 4.0)],
+            "the layer has 9 cells along z for a window of 40 voxels, 2.5 voxels apart and the first centred at voxel "
+            "2.25, so they do not tile the window or its inner part; " + ANOTHER,
+        ),
+    ],
+)  # fmt: skip
+def test_every_word(grid, stride, centres, text):
+    with pytest.raises(InputError) as caught:
+        lattice_of(plan_windows((48, 48, 48), 40, stride), grid, centres)
+    assert str(caught.value) == text
+
+
+def test_cells_at_either_end_of_a_window():
+    plan = plan_windows((48, 48, 48), 40, 8)
+    lattice = lattice_of(plan, (9, 9, 9), [(1.5, 4.0), (5.5, 4.0), (3.5, 4.0)])
+    assert (lattice.cell, lattice.gap, lattice.window) == ((4, 4, 4), (0, 4, 2), (9, 9, 9))
+    assert {type(number) for number in (*lattice.cell, *lattice.gap)} == {int}
+    assert lattice.shape == (11, 11, 11)
+    assert lattice.first_cell((0, 8, 16)) == (0, 2, 4)
+    for short in ((0, 8), (0, 8, 16, 24)):
+        with pytest.raises(ValueError, match=r"zip\(\)"):
+            lattice.first_cell(short)
+    with pytest.raises(ValueError, match=r"zip\(\)"):
+        lattice_of(plan, (9, 9, 9), [(1.5, 4.0)] * 4)
+    assert lattice_of(plan, (1, 1, 1), [(19.5, 8.0)] * 3).gap == (16, 16, 16)
+
+
 @given(st.tuples(*[st.integers(8, 40)] * 3), st.integers(1, 4), st.integers(4, 64))
 def test_every_window_is_in_one_brick(shape, cells, voxels):
     plan = plan_windows(shape, 8, 2 * cells)

@@ -82,9 +82,65 @@ def test_what_does_not_fit_is_refused(shape, window, stride, says):
         plan_windows(shape, window, stride)
 
 
+SAID = [
+    (
+        lambda: plan_windows((20, 9, 20), (8, 10, 8), 5),
+        "the window of 10 voxels is larger than the volume with its 9 along y (shape (20, 9, 20)); choose a smaller "
+        "window that the network accepts, or a larger volume",
+    ),
+    (
+        lambda: plan_windows((20, 20, 20), 8, (8, 8, 9)),
+        "the stride of 9 voxels along x is larger than the window of 8, so voxels between windows would be left out; "
+        "choose a stride of at most the window",
+    ),
+    (
+        lambda: plan_windows((20, 20), 8, 4),
+        "shape is (20, 20), expected a positive whole number, or three of them for z, y, x",
+    ),
+    (
+        lambda: plan_windows((20, 20, 20), (8, 8, -1), 4),
+        "window is (8, 8, -1), expected a positive whole number, or three of them for z, y, x",
+    ),
+    (
+        lambda: plan_windows((20, 20, 20), 8, (4, 4, 2.0)),
+        "stride is (4, 4, 2.0), expected a positive whole number, or three of them for z, y, x",
+    ),
+    (lambda: blend_weights((2, 2, 2), "median"), "blend is 'median', expected one of center, mean, sum, max"),
+]
+
+
+@pytest.mark.parametrize(("call", "text"), SAID)
+def test_every_word(call, text):
+    with pytest.raises(InputError) as caught:
+        call()
+    assert str(caught.value) == text
+
+
+def test_windows_by_hand():
+    plan = plan_windows((10, 9, 8), (4, 3, 8), (3, 3, 1))
+    assert (plan.shape, plan.window, plan.stride) == ((10, 9, 8), (4, 3, 8), (3, 3, 1))
+    assert (plan.counts, plan.windows, plan.padded) == ((3, 3, 1), 9, (10, 9, 8))
+    assert type(plan.windows) is int
+    assert plan_windows((11, 10, 9), (4, 3, 8), (3, 3, 1)).padded == (13, 12, 9)
+    marked = np.zeros((10, 9, 8), bool)
+    marked[5, 3, 0] = marked[6, 3, 7] = True  # on both sides of where the last window's centre begins
+    found = plan.touching([((slice(0, 10), slice(0, 9), slice(0, 8)), marked)])
+    assert np.argwhere(found).tolist() == [[1, 1, 0], [2, 1, 0]]
+    assert found.dtype == bool
+    assert not plan.touching([]).any()
+
+
+def test_the_taper_by_hand():
+    s = np.sin(np.pi / 6) ** 2
+    np.testing.assert_allclose(blend_weights((3, 1, 2), "center")[:, 0, 0], [s / 2, 0.5, s / 2], rtol=1e-12)
+    np.testing.assert_allclose(blend_weights((1, 3), "center"), [[s, 1, s]], rtol=1e-12)
+
+
 def test_numpy_integers_are_numbers():
     assert triple(np.int64(4), "window") == (4, 4, 4)
     assert triple(np.array([4, 5, 6]), "window") == (4, 5, 6)
+    assert triple(1, "window") == (1, 1, 1)
+    assert {type(number) for number in triple(np.array([4, 5, 6]), "window")} == {int}
 
 
 @pytest.mark.parametrize("grid", [(1, 1, 1), (2, 3, 4), (10, 10, 10)])
