@@ -159,8 +159,8 @@ def _of_features(explainer: "Explainer", head: nn.Module) -> "Explainer":
         "head": None,
         "calibration": None,
     }
-    if explainer.arguments["sigma"] == "auto":
-        options["sigma"] = None
+    if explainer.arguments["sigma"] == "auto":  # measured already, of the whole network; nothing is upsampled here
+        options |= {"sigma": None, "upsample": "linear", "centres": None}
     return explainer.replace(**options)
 
 
