@@ -66,3 +66,10 @@ def test_what_does_not_fit_is_refused(arguments, says):
         plot.feature_maps(*arguments)
     with pytest.raises(InputError, match="count is 0, at least 1"):
         plot.feature_maps(None, np.ones((1, 2, 2)), np.ones(1), count=0)
+
+
+def test_a_row_that_is_not_full_ends_with_its_last_map():
+    activations = np.random.default_rng(0).uniform(size=(7, 4, 6)).astype(np.float32)
+    figure = plot.feature_maps(None, activations, np.arange(7.0, 0.0, -1.0), count=7)
+    assert [panel.get_title().partition(":")[0] for panel in figure.axes] == list("0123456")
+    assert all(panel.images for panel in figure.axes)  # and no empty ones beside them

@@ -160,3 +160,27 @@ def test_sound_alone_is_no_film(tmp_path: Path) -> None:
 def test_one_picture_is_a_film_of_one_frame(tmp_path: Path) -> None:
     Image.fromarray((GREY[0] >> 8).astype(np.uint8)).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_all(FilmSource(tmp_path / "a.png")), (GREY[:1] >> 8))
+
+
+def test_a_frame_that_is_not_due_is_kept(tmp_path: Path) -> None:
+    source = FilmSource(write(tmp_path / "film.mkv", GREY[:3], "gray16le"), fps=8)
+    source.open()
+    assert next_frame(source).number == 0
+    assert [source.read(0.001), source.read(0.001)] == [None, None]
+    frame = next_frame(source)
+    source.close()
+    assert frame.number == 1
+    np.testing.assert_array_equal(frame.data, GREY[1])
+
+
+def test_a_film_of_no_frames_does_not_turn_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "film.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=20)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuvj420p"
+        container.start_encoding()
+    source = FilmSource(path, loop=True)
+    source.open()
+    with pytest.raises(SourceEndedError, match=r"film\.avi holds no pictures"):
+        source.read(0.1)
+    source.close()
