@@ -9,6 +9,9 @@ from unittest import mock
 
 from camfast.ops import dispatch, native, plans, reference
 
+WITHOUT = {("cuda", "window_sum")}
+"""Ops that a machine has no kernel for."""
+
 
 def instruction_sets() -> list[str]:
     """Those of this processor, the one that is chosen by itself last."""
