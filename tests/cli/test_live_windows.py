@@ -78,3 +78,9 @@ def test_others_are_told_to_put_in_this_machines_address(camfast, model):
     first, second = ran.err.splitlines()[:2]
     assert re.fullmatch(r"camfast: open http://127\.0\.0\.1:\d+/\S* in a browser; Ctrl-C ends", first)
     assert second == "camfast: on other machines put this machine's address in the place of that one"
+
+
+def test_a_page_may_be_served_without_a_word(camfast, model):
+    ran = camfast(*SIM, *model, "--serve", "127.0.0.1:0", "--for", "0.3", "--quiet", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(ran.out)["page"]

@@ -59,6 +59,19 @@ def test_broken_frames_are_counted_and_said_for_a_while() -> None:
     assert (reader.broken, reader.notice.text, feed.opened) == (1, "a.tif is truncated", 1)
 
 
+def test_of_many_broken_frames_few_lines_are_written(caplog: pytest.LogCaptureFixture) -> None:
+    broken = [BrokenFrameError(f"{number}.tif is truncated") for number in range(20)]
+    slot = Latest()
+    reader = Reader(Feed([*broken, FRAME], ends=False), slot)
+    reader.start()
+    until(lambda: slot.arrived == 1)
+    reader.stop(5.0)
+    assert (reader.broken, reader.notice.text) == (20, "19.tif is truncated")
+    lines = [record.message for record in caplog.records if "truncated" in record.message]
+    assert lines[0].endswith("0.tif is truncated (1 broken so far)")
+    assert len(lines) < 20  # one a second
+
+
 def test_numbers_that_a_source_skips_are_counted_as_lost() -> None:
     slot = Latest()
     reader = Reader(Feed([Frame(FRAME, number, 0.0) for number in (2, 3, 7, 1, 2)]), slot)

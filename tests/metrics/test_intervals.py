@@ -110,3 +110,13 @@ def test_what_does_not_fit_is_named() -> None:
         bootstrap([1, 2], method="basic")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="resamples must be at least 1"):
         bootstrap([1, 2], resamples=0)
+
+
+def test_a_statistic_that_resamples_leave_undefined_has_no_ends() -> None:
+    def of_distinct_values(values: np.ndarray) -> float:
+        return float(values.mean()) if len(np.unique(values)) == len(values) else math.nan
+
+    found = bootstrap(np.arange(9.0), statistic=of_distinct_values, resamples=50)
+    assert (found.estimate, found.count) == (4.0, 9)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
