@@ -1,4 +1,7 @@
-"""Wrong calls of the binding and of `camfast.ops`: ``python -m reliability.bindings [--cases N] [--seed S] [--write]``."""
+"""Wrong calls of the binding and of `camfast.ops`.
+
+``python -m reliability.bindings [--cases N] [--seed S] [--write]``.
+"""
 
 import argparse
 import json

@@ -76,9 +76,25 @@ def _attempt(mutant: Mutant, draw: random.Random, log: Log) -> None:
 def _odd(draw: random.Random, log: Log) -> None:
     """What isn't an op: signature, the functions that bind returns, and those without arguments."""
     kernels = native._kernels()
-    odd: tuple[Any, ...] = (None, 3, "x", (), [], {}, object(), torch.zeros(2), torch.zeros(0), torch.zeros(2, device="meta"),
-                            torch.eye(2).to_sparse(), torch.zeros(2, dtype=torch.complex64).conj(), (torch.zeros(1),) * 9, torch.zeros(()),
-                            torch.quantize_per_tensor(torch.zeros(2), 1.0, 0, torch.quint8), (None,) * 40, [[]])  # fmt: skip
+    odd: tuple[Any, ...] = (
+        None,
+        3,
+        "x",
+        (),
+        [],
+        {},
+        object(),
+        torch.zeros(2),
+        torch.zeros(0),
+        torch.zeros(2, device="meta"),
+        torch.eye(2).to_sparse(),
+        torch.zeros(2, dtype=torch.complex64).conj(),
+        (torch.zeros(1),) * 9,
+        torch.zeros(()),
+        torch.quantize_per_tensor(torch.zeros(2), 1.0, 0, torch.quint8),
+        (None,) * 40,
+        [[]],
+    )
     which = draw.randrange(5)
     arguments: tuple[Any, ...] = tuple(draw.choice(odd) for _ in range(draw.randrange(5)))
     name = ("signature", "signature", "use_team", "isa", "bound")[which]
@@ -92,8 +108,12 @@ def _odd(draw: random.Random, log: Log) -> None:
         bound = kernels.bind_row_sum(0, 3, 2, A.data_ptr(), 2, A.data_ptr(), out.data_ptr(), 1)
         right = (A.data_ptr(), A.data_ptr(), out.data_ptr())
         many = (*right, 0)
-        arguments = (draw.choice((right[:2], many, (None, *right[1:]), ("x", *right[1:]), (-1, *right[1:]), (2**70, *right[1:]), *odd)),
-                     *draw.choice(((), (1, 2), (None,), ("1",), (2**40,), (0,))))  # fmt: skip
+        arguments = (
+            draw.choice(
+                (right[:2], many, (None, *right[1:]), ("x", *right[1:]), (-1, *right[1:]), (2**70, *right[1:]), *odd)
+            ),
+            *draw.choice(((), (1, 2), (None,), ("1",), (2**40,), (0,))),
+        )
         function = bound
     log.trying("camfast._C", f"{name}{arguments!r}")
     try:

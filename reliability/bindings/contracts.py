@@ -67,20 +67,29 @@ def _product_sum(v: Given) -> dict[str, Extent]:
 def _fused_cam(v: Given) -> dict[str, Extent]:
     maps = v["o0"] * v["o1"] * v["o2"] if v["upsample"] else 0
     return (
-        _pair(v) | _output(v, "grid", v["p"]) | _output(v, "maps", maps) | _output(v, "weights", v["c"])
+        _pair(v)
+        | _output(v, "grid", v["p"])
+        | _output(v, "maps", maps)
+        | _output(v, "weights", v["c"])
         | {"ill": (1, (v["n"], v["t"]), (v["ill_sn"], v["ill_st"]))}
-    )  # fmt: skip
+    )
 
 
 def _upsample(v: Given) -> dict[str, Extent]:
-    return {"grid": _packed(_width(v), v["m"], v["d0"], v["d1"], v["d2"]),
-            "out": _packed(_result(v), v["m"], v["o0"], v["o1"], v["o2"])}  # fmt: skip
+    return {
+        "grid": _packed(_width(v), v["m"], v["d0"], v["d1"], v["d2"]),
+        "out": _packed(_result(v), v["m"], v["o0"], v["o1"], v["o2"]),
+    }
 
 
 def _overlay(v: Given) -> dict[str, Extent]:
     n, h, w = v["n"], v["h"], v["w"]
-    return {"image": _packed(_width(v, "image_dtype"), n, h, w, v["channels"]), "heat": _packed(_width(v), n, v["d0"], v["d1"]),
-            "table": _packed(1, 256, 3), "out": (1, (n, h, w, 3), (v["out_sn"], 3 * w, 3, 1))}  # fmt: skip
+    return {
+        "image": _packed(_width(v, "image_dtype"), n, h, w, v["channels"]),
+        "heat": _packed(_width(v), n, v["d0"], v["d1"]),
+        "table": _packed(1, 256, 3),
+        "out": (1, (n, h, w, 3), (v["out_sn"], 3 * w, 3, 1)),
+    }
 
 
 def _running_max(v: Given) -> dict[str, Extent]:
@@ -94,16 +103,24 @@ def _window_sum(v: Given) -> dict[str, Extent]:
     n, t, grid, window = v["n"], v["t"], (v["g0"], v["g1"], v["g2"]), (v["d0"], v["d1"], v["d2"])
     cells = window[0] * window[1] * window[2]
     return {
-        "total": (8, (t, *grid), (v["total_st"], *_rows(*grid))), "out": (8, (t, *grid), (v["out_st"], *_rows(*grid))),
-        "maps": (_width(v), (n, t, cells), (v["maps_sn"], v["maps_st"], 1)), "taper": _packed(8, *window),
+        "total": (8, (t, *grid), (v["total_st"], *_rows(*grid))),
+        "out": (8, (t, *grid), (v["out_st"], *_rows(*grid))),
+        "maps": (_width(v), (n, t, cells), (v["maps_sn"], v["maps_st"], 1)),
+        "taper": _packed(8, *window),
         "origins": (_width(v, "origins_dtype"), (n, v["axes"]), (v["origins_sn"], v["origins_sa"])),
-    }  # fmt: skip
+    }
 
 
 def _resample(v: Given) -> dict[str, Extent]:
     y, x = (v["y_pixels"], v["y_taps"]), (v["x_pixels"], v["x_taps"])
-    return {"image": _packed(_width(v), v["h"], v["w"], v["channels"]), "out": _packed(4, v["channels"], y[0], x[0]),
-            "y_first": _packed(4, y[0]), "y_weights": _packed(4, *y), "x_first": _packed(4, x[0]), "x_weights": _packed(4, *x)}  # fmt: skip
+    return {
+        "image": _packed(_width(v), v["h"], v["w"], v["channels"]),
+        "out": _packed(4, v["channels"], y[0], x[0]),
+        "y_first": _packed(4, y[0]),
+        "y_weights": _packed(4, *y),
+        "x_first": _packed(4, x[0]),
+        "x_weights": _packed(4, *x),
+    }
 
 
 def _row_sum(v: Given) -> dict[str, Extent]:
@@ -116,10 +133,18 @@ def _row_sum(v: Given) -> dict[str, Extent]:
 
 
 EXTENTS: dict[str, Callable[[Given], dict[str, Extent]]] = {
-    "channel_weights": _channel_weights, "weighted_sum": _weighted_sum, "product_sum": _product_sum, "fused_cam": _fused_cam,
-    "linear_upsample": _upsample, "gaussian_upsample": _upsample, "overlay": _overlay, "running_max": _running_max,
-    "window_sum": _window_sum, "resample": _resample, "row_sum": _row_sum,
-}  # fmt: skip
+    "channel_weights": _channel_weights,
+    "weighted_sum": _weighted_sum,
+    "product_sum": _product_sum,
+    "fused_cam": _fused_cam,
+    "linear_upsample": _upsample,
+    "gaussian_upsample": _upsample,
+    "overlay": _overlay,
+    "running_max": _running_max,
+    "window_sum": _window_sum,
+    "resample": _resample,
+    "row_sum": _row_sum,
+}
 OPTIONAL = {"channel_weights": {"ill"}, "fused_cam": {"grid", "maps", "weights", "ill"}, "running_max": {"units"}}
 CODES = {"method", "dtype", "rectify", "upsample", "gain", "image_dtype", "blend", "origins_dtype"}
 OUTPUTS = {"out", "ill", "grid", "maps", "weights", "values_out", "index_out"}
@@ -181,14 +206,31 @@ class Calls:
             "fused_cam": (A, G, "respond", False, *options, FusedCam(grid, maps, weights, flags)),
             "linear_upsample": (grid, [9], maps),
             "gaussian_upsample": (grid, *options, maps),
-            "overlay": (picture, heat, new(torch.zeros(256, 3, dtype=torch.uint8)), 0.0, 1.0, 0.5, None, 0.0, 255.0, 0.1,
-                        new(torch.zeros(2, 4, 5, 3, dtype=torch.uint8))),
+            "overlay": (
+                picture,
+                heat,
+                new(torch.zeros(256, 3, dtype=torch.uint8)),
+                0.0,
+                1.0,
+                0.5,
+                None,
+                0.0,
+                255.0,
+                0.1,
+                new(torch.zeros(2, 4, 5, 3, dtype=torch.uint8)),
+            ),
             "running_max": (values, index, new(torch.rand(3, 7)), new(torch.arange(3, dtype=torch.int32)), pair),
-            "window_sum": (total, new(torch.rand(4, 2, 3, 2)), new(torch.ones(4, 2, dtype=torch.int64)), taper, "mean",
-                           new(torch.rand(2, 6, 5, dtype=torch.float64))),
+            "window_sum": (
+                total,
+                new(torch.rand(4, 2, 3, 2)),
+                new(torch.ones(4, 2, dtype=torch.int64)),
+                taper,
+                "mean",
+                new(torch.rand(2, 6, 5, dtype=torch.float64)),
+            ),
             "resample": (new(torch.rand(5, 5, 3)), first, taps, first, taps, new(torch.rand(3, 4, 4))),
             "row_sum": (new(torch.rand(6, 5)), new(torch.rand(6)), new(torch.rand(5))),
-        }  # fmt: skip
+        }
 
 
 def _parameters(name: str) -> list[str]:

@@ -38,9 +38,7 @@ def drawn(calls: Calls, draw: random.Random) -> Mutant:
         argument = draw.choice(list(given))
         value = draw.choice(JUNK if kind == "junk" else BEYOND)
         reason = f"{argument} is {value!r}"
-        if isinstance(given[argument], float) and not isinstance(
-            value, str | bytes | list | tuple | dict | None.__class__
-        ):
+        if isinstance(given[argument], float) and isinstance(value, int | float):
             reason = ""  # a large number, or no number among floats, may mean something
         if isinstance(given[argument], bool):
             reason = ""
@@ -73,7 +71,8 @@ _ADDRESSES = {
     "gaussian_upsample": {"grid", "out"}, "overlay": {"image", "heat", "table", "out"},
     "running_max": {"values", "index", "candidate", "units", "values_out", "index_out"},
     "window_sum": {"total", "maps", "origins", "taper", "out"},
-    "resample": {"image", "y_first", "y_weights", "x_first", "x_weights", "out"}, "row_sum": {"matrix", "factors", "out"},
+    "resample": {"image", "y_first", "y_weights", "x_first", "x_weights", "out"},
+    "row_sum": {"matrix", "factors", "out"},
 }  # fmt: skip
 
 

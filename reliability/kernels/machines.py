@@ -39,8 +39,8 @@ def machine(name: str) -> Iterator[str]:
 
     with (
         mock.patch.object(dispatch, "choose", choose),
-        mock.patch.object(plans.Plans, "attempt", lambda *_: None),
-        mock.patch.object(plans.Plans, "keep", lambda *_: None),
+        mock.patch.object(plans.Plans, "attempt", return_value=None),
+        mock.patch.object(plans.Plans, "keep", return_value=None),
     ):
         yield kind
 

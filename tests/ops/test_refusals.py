@@ -40,26 +40,29 @@ INDEX = torch.zeros(2, 3, 4, 4, dtype=torch.int32)
         lambda odd: ops.running_max(A, INDEX, odd, 3),
         lambda odd: ops.running_max(odd, INDEX, A, 3),
         lambda odd: ops.window_sum(TOTAL, odd, torch.zeros(3, 2, dtype=torch.int64), TAPER),
-        lambda odd: ops.window_sum(TOTAL, torch.zeros(3, 1, 2, 2), torch.zeros(3, 2, dtype=torch.int64), TAPER, out=odd),
+        lambda odd: ops.window_sum(
+            TOTAL, torch.zeros(3, 1, 2, 2), torch.zeros(3, 2, dtype=torch.int64), TAPER, out=odd
+        ),
     ],
-)  # fmt: skip
+)
 def test_tensors_without_strides(call: Callable[[Any], Any], tensor: torch.Tensor) -> None:
     with pytest.raises(
-        TypeError, match="must be a dense tensor, found one that is (nested|torch.sparse_coo|quantized)"
+        TypeError, match=r"must be a dense tensor, found one that is (nested|torch.sparse_coo|quantized)"
     ):
         call(tensor)
 
 
-@pytest.mark.parametrize("which", ["index", "unit", "origins"])
-def test_indices_without_strides(which: str) -> None:
-    sparse = INDEX.to_sparse()
+@pytest.mark.parametrize(
+    ("which", "call"),
+    [
+        ("index", lambda: ops.running_max(A, INDEX.to_sparse(), A, 3)),
+        ("unit", lambda: ops.running_max(A, INDEX, A, INDEX[:, 0, 0, 0].to_sparse())),
+        ("origins", lambda: ops.window_sum(TOTAL, torch.zeros(2, 1, 2, 2), INDEX[:, :2, 0, 0].to_sparse(), TAPER)),
+    ],
+)
+def test_indices_without_strides(which: str, call: Callable[[], Any]) -> None:
     with pytest.raises(TypeError, match=f"{which} must be a dense tensor, found one that is torch.sparse_coo"):
-        if which == "index":
-            ops.running_max(A, sparse, A, 3)
-        elif which == "unit":
-            ops.running_max(A, INDEX, A, sparse[:, 0, 0, 0].to_dense().to_sparse())
-        else:
-            ops.window_sum(TOTAL, torch.zeros(2, 1, 2, 2), INDEX[:, :2, 0, 0].to_sparse(), TAPER)
+        call()
 
 
 @pytest.mark.parametrize("flag", [A, torch.zeros(0), "no", None, [True], 0.5])
