@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from camfast._foreign import foreign
+from camfast._pictures import FORMATS
 from camfast.cli import checks, network
 from camfast.errors import InputError
 
@@ -75,19 +77,17 @@ def read_image(path: Path) -> Any:
     from camfast._extras import require
 
     pil = require("PIL.Image", "plot", "reading images")
-    try:
-        with pil.open(path) as image:
-            image.load()
-            pages = getattr(image, "n_frames", 1)
-            if pages > 1 and image.format != "MPO":  # a phone's photograph, with a preview behind it
-                checks.warn(f"{path}: holds {pages} pages; the first is explained")
-            return image.copy()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the name") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(
-            f"{path}: cannot be read as an image ({checks.first_line(error)}); give PNG, JPEG or TIFF"
-        ) from None
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the name")
+    with (
+        foreign(f"{path}: cannot be read as an image", "give PNG, JPEG or TIFF", "PIL"),
+        pil.open(path, formats=FORMATS) as image,
+    ):
+        image.load()
+        pages = getattr(image, "n_frames", 1)
+        if pages > 1 and image.format != "MPO":  # a phone's photograph, with a preview behind it
+            checks.warn(f"{path}: holds {pages} pages; the first is explained")
+        return image.copy()
 
 
 def says_of_pictures(options: argparse.Namespace) -> bool:

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import json
 import os
+import reprlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from camfast._foreign import foreign
 from camfast.errors import CamfastError, InputError
 from camfast.models.builtin import BUILTINS, Builtin
 from camfast.models.preprocess import Preprocess
@@ -96,7 +98,7 @@ def load(spec: str, weights: str | os.PathLike[str] | None = None) -> Loaded:
     if content is not None:
         _check_fit(loaded.module, content.state, weights)
         loaded.module.load_state_dict(content.state, strict=False)
-        loaded = _with_metadata(loaded, content.metadata)
+        loaded = _with_metadata(loaded, content.metadata, weights)
     loaded.module.eval()
     return loaded
 
@@ -120,18 +122,16 @@ def _load_builtin(name: str, builtin: Builtin, path: str | os.PathLike[str] | No
     content = read_weights(path)
     state = builtin.translate(content.state)
     arguments = _arguments(name, builtin, Weights(state, content.metadata), Path(path))
-    try:
-        # The meta device allocates nothing before the shapes are known to fit, and draws no random number.
-        with torch.device("meta"):
-            module = builtin.factory(**arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot build {name} from {arguments}: {error}") from error
+    # The meta device allocates nothing before the shapes are known to fit, and draws no random number.
+    shown = reprlib.repr(arguments)
+    with foreign(f"{path}: cannot build {name} from {shown}", "correct the arguments"), torch.device("meta"):
+        module = builtin.factory(**arguments)
     _check_fit(module, state, path)
     expected = module.state_dict()
     for key, tensor in expected.items():
         expected[key] = state[key].to(tensor.dtype) if key in state else torch.zeros(tensor.shape, dtype=tensor.dtype)
     module.load_state_dict(expected, assign=True)
-    return _with_metadata(replace(known, module=module.eval()), content.metadata)
+    return _with_metadata(replace(known, module=module.eval()), content.metadata, path)
 
 
 def _arguments(name: str, builtin: Builtin, weights: Weights, path: Path) -> dict[str, Any]:
@@ -139,14 +139,12 @@ def _arguments(name: str, builtin: Builtin, weights: Weights, path: Path) -> dic
         return dict(weights.metadata["arguments"])
     try:
         arguments = builtin.arguments_of(weights.state)
-    except (KeyError, IndexError, ZeroDivisionError):
+    except (LookupError, ArithmeticError):
         return {}  # the comparison of keys then says what is missing
     layers = path.with_suffix(".json")
     if name == "meshnet" and layers.is_file():
-        try:
+        with foreign(f"{layers}: not a JSON list of layers", "export the list again"):
             arguments["layers"] = json.loads(layers.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{layers}: not a JSON list of layers ({error})") from error
     return arguments
 
 
@@ -211,13 +209,15 @@ def _check_fit(module: nn.Module, state: Mapping[str, Tensor], path: str | os.Pa
         raise InputError(f"{path}: the weights do not fit the model; {'; '.join(faults)}")
 
 
-def _with_metadata(loaded: Loaded, metadata: Mapping[str, Any]) -> Loaded:
+def _with_metadata(loaded: Loaded, metadata: Mapping[str, Any], path: str | os.PathLike[str] | None) -> Loaded:
     changes: dict[str, Any] = {"metadata": dict(metadata)}
     if "preprocess" in metadata:
+        about = f"{path}: metadata 'preprocess' cannot be used"
         try:
-            changes["preprocess"] = Preprocess(**metadata["preprocess"])
-        except TypeError as error:
-            raise InputError(f"metadata 'preprocess' has a field that is not known: {error}") from error
+            with foreign(about, "save the weights with fields of camfast.models.Preprocess"):
+                changes["preprocess"] = Preprocess(**metadata["preprocess"])
+        except InputError as error:
+            raise error if str(path) in str(error) else InputError(f"{about}: {error}") from error
     if "labels" in metadata:
         changes["labels"] = tuple(str(label) for label in metadata["labels"])
     if "layer" in metadata:

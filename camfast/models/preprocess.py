@@ -1,5 +1,6 @@
 """What a person's picture needs before a network."""
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from camfast._extras import require
 from camfast.errors import InputError
 
+LARGEST_SIDE = 8192
 _BANDS = {"RGB": (0, 1, 2), "BGR": (2, 1, 0), "L": (0,)}
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _RESAMPLE = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
@@ -49,9 +51,9 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         if self.channels not in _BANDS:
-            raise InputError(f"channels must be one of {', '.join(_BANDS)}, not {self.channels!r}")
+            raise InputError(f"channels must be one of {', '.join(_BANDS)}, not {reprlib.repr(self.channels)}")
         if self.resample not in _RESAMPLE:
-            raise InputError(f"resample must be one of {', '.join(_RESAMPLE)}, not {self.resample!r}")
+            raise InputError(f"resample must be one of {', '.join(_RESAMPLE)}, not {reprlib.repr(self.resample)}")
         object.__setattr__(self, "size", _pair(self.size))
         object.__setattr__(self, "scale", float(self.scale))
         for name in ("mean", "std"):
@@ -132,8 +134,11 @@ def _pair(size: Any) -> tuple[int, int] | None:
     if size is None:
         return None
     values = (size, size) if isinstance(size, int) else tuple(size)
-    if len(values) != 2 or not all(isinstance(value, int) and value > 0 for value in values):
-        raise InputError(f"size must be a positive number of pixels or (height, width), not {size!r}")
+    if len(values) != 2 or not all(isinstance(value, int) and 0 < value <= LARGEST_SIDE for value in values):
+        raise InputError(
+            f"size must be a number of pixels or (height, width), each from 1 to {LARGEST_SIDE}, not "
+            f"{reprlib.repr(size)}"
+        )
     return values
 
 

@@ -1,9 +1,14 @@
 """Weights on disk: safetensors with metadata, and state dicts read without running any code."""
 
 import hashlib
+import io
 import json
 import os
 import pickle
+import reprlib
+import sys
+import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +16,14 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
+from camfast._foreign import foreign
 from camfast._whole import write_whole
 from camfast.errors import InputError
 
+LARGEST_FACTOR = 4  # bytes of weights for one of their file: tied ones count more than once
 KNOWN_METADATA: dict[str, tuple[type, ...]] = {
     "arguments": (dict,),
     "preprocess": (dict,),
@@ -127,12 +134,12 @@ def save_weights(path: str | os.PathLike[str], module: nn.Module, **metadata: An
 
 
 def _read_safetensors(path: Path) -> Weights:
-    try:
-        with safe_open(path, framework="pt") as file:
-            texts = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a mapping)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a whole safetensors file ({error}); download or save it again") from error
+    with (
+        foreign(f"{path}: not a whole safetensors file", "download or save it again"),
+        safe_open(path, framework="pt") as file,
+    ):
+        texts = file.metadata() or {}
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a mapping)
     metadata = {key: _parse(text) for key, text in texts.items()}
     _check_metadata(metadata, path)
     return Weights(state, metadata)
@@ -148,17 +155,46 @@ def _unpickle_tensors(path: Path) -> Any:
     if start[:1] == pickle.PROTO and start[1:] > b"\x02":  # torch.save writes protocol 2, or a zip archive
         raise InputError(pickled)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is old in a file
+            if start == b"PK":
+                _check_archive(path)
+                return torch.load(path, map_location="cpu", weights_only=True)
+            # from memory, as room would be made for a text of any length that a file claims
+            return torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except pickle.UnpicklingError as error:
         if "GLOBAL" in str(error):
             raise InputError(pickled) from error
         raise InputError(f"{path}: not a file of weights; expected .safetensors or a saved state_dict") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
+    except Exception as error:  # a damaged pickle can make torch raise anything
         if "TorchScript" in str(error):
             raise InputError(
                 f"{path}: a TorchScript archive, which holds code; save model.state_dict() and give that file"
             ) from error
         raise InputError(f"{path}: truncated, or not a file of weights; download or save it again") from error
+
+
+def _check_archive(path: Path) -> None:
+    """Make sure that an archive's records are not far more than the file: torch.save doesn't pack them.
+
+    Raises
+    ------
+    InputError
+        If they are.
+    """
+    with zipfile.ZipFile(path) as archive:
+        claimed = sum(record.file_size for record in archive.infolist())
+    _check_claim(claimed, path)
+
+
+def _check_claim(claimed: int, path: Path) -> None:
+    size = path.stat().st_size
+    if claimed > LARGEST_FACTOR * size + (1 << 20):
+        raise InputError(
+            f"{path}: claims to hold {claimed:,} bytes of weights in a file of {size:,}; save the state_dict again"
+        )
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
@@ -169,21 +205,33 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: holds a {type(content).__name__}, not a state_dict of tensors by name")
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise InputError(f"{path}: entry {key!r} is a {type(value).__name__}, expected tensors by name")
+            raise InputError(f"{path}: entry {reprlib.repr(key)} is a {type(value).__name__}, expected tensors by name")
+        if value.layout is not torch.strided or value.device.type != "cpu" or value.is_quantized:
+            raise InputError(
+                f"{path}: entry {reprlib.repr(key)} is a tensor without plain values ({value.layout}, {value.device}, "
+                f"{value.dtype}); save them as dense tensors"
+            )
+    _check_claim(sum(value.numel() * value.element_size() for value in content.values()), path)
     prefix = "module." if all(key.startswith("module.") for key in content) else ""
     return {key.removeprefix(prefix): value.detach() for key, value in content.items()}
 
 
 def _check_metadata(metadata: Mapping[str, Any], path: Path) -> None:
     for key, kinds in KNOWN_METADATA.items():
-        if key in metadata and (not isinstance(metadata[key], kinds) or isinstance(metadata[key], bool)):
-            raise InputError(f"{path}: metadata {key!r} must be a {kinds[-1].__name__}, found {metadata[key]!r}")
+        value = metadata.get(key)
+        if key in metadata and (not isinstance(value, kinds) or isinstance(value, bool)):
+            raise InputError(f"{path}: metadata {key!r} must be a {kinds[-1].__name__}, found {reprlib.repr(value)}")
+    size = metadata.get("voxel_angstrom", 1.0)
+    if not 0 < size < sys.float_info.max:
+        raise InputError(
+            f"{path}: metadata 'voxel_angstrom' must be a length in ångström, found {reprlib.repr(size)}; save it again"
+        )
 
 
 def _parse(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -3,10 +3,12 @@
 import glob
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from camfast._extras import require
+from camfast._foreign import foreign, short
 from camfast.errors import InputError
 from camfast.scan.files import READERS, ending_of
 from camfast.scan.formats.ome_zarr import is_store
@@ -67,11 +69,13 @@ def list_tomograms(sources: str | Path | Iterable[str | Path], *, denoised: bool
     ['TS_1', 'TS_2']
     """
     found: dict[Path, Tomogram] = {}
-    for source in [sources] if isinstance(sources, str | Path) else sources:
+    named = [sources] if isinstance(sources, str | Path) else list(sources)
+    for source in named:
         for tomogram in _named(Path(source).expanduser(), denoised):
             found.setdefault(tomogram.path.resolve(), tomogram)
     if not found:
-        raise InputError("no tomogram is named; give a volume, a pattern such as 'tomograms/*.mrc', or a list")
+        where = "".join(f"{source}: " for source in named)
+        raise InputError(f"{where}no tomogram is named; give a volume, a pattern such as 'tomograms/*.mrc', or a list")
     return list(found.values())
 
 
@@ -129,21 +133,20 @@ def _lines(path: Path) -> Iterator[Tomogram]:
 
 def _star(path: Path, denoised: bool) -> Iterator[Tomogram]:
     cif = require("gemmi", "scan", "reading STAR files").cif
-    try:
+    job = "give the tomograms.star of a RELION 5 job"
+    with foreign(f"{path}: no STAR file", job):
         document = cif.read_file(str(path))
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: no STAR file ({error}); give the tomograms.star of a RELION 5 job") from None
     wanted = (DENOISED, TOMOGRAM) if denoised else (TOMOGRAM, DENOISED)
     columns = [NAME, *(f"?{column}" for column in (*wanted, PIXEL, BINNING))]
     tables = [table for block in document if (table := block.find(columns)).width() and len(table)]
     if not tables or not any(tables[0].has_column(place) for place in (1, 2)):
         raise InputError(
-            f"{path}: no table with {NAME[1:]} and {TOMOGRAM[1:]}; "
-            "give the tomograms.star of a RELION 5 job that reconstructs or denoises tomograms"
+            f"{path}: no table with {NAME[1:]} and {TOMOGRAM[1:]}; {job} that reconstructs or denoises tomograms"
         )
     for number, row in enumerate(tables[0], 1):
-        name, *values = (row.str(place) if row.has(place) else "" for place in range(len(columns)))
-        where = f"row {number} ({name})"
+        with foreign(f"{path}: row {number} is no text", job):
+            name, *values = (row.str(place) if row.has(place) else "" for place in range(len(columns)))
+        where = f"row {number} ({short(name)})"
         named = next((value for value in values[:2] if value and value != "None"), None)
         if named is None:
             raise InputError(f"{path}: {where}: no {wanted[0][1:]}; reconstruct it, or take the row out")
@@ -162,7 +165,7 @@ def _positive(text: str, name: str) -> float | None:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise InputError(f"{name} is {text!r}, expected a positive number; correct it, or take the column out")
+        raise InputError(f"{name} is {short(text)!r}, expected a positive number; correct it, or take the column out")
     return value
 
 
@@ -170,7 +173,10 @@ def _find(named: str, source: Path, where: str) -> Path:
     """Find a path from a list: from the current folder, the list's, and the folders above that one."""
     folders = [Path(), source.parent, *source.absolute().parent.parents]
     for folder in folders:
-        if (folder / named).exists():
-            return folder / named
+        with suppress(OSError):  # a name that is too long for the disk, or a folder that may not be looked into
+            if (folder / named).exists():
+                return folder / named
     looked = "" if Path(named).is_absolute() else f", neither from {Path.cwd()} nor from {source.parent} or above it"
-    raise InputError(f"{source}: {where}: {named}: no such file{looked}; correct it, or start in the project's folder")
+    raise InputError(
+        f"{source}: {where}: {short(named)}: no such file{looked}; correct it, or start in the project's folder"
+    )

@@ -89,7 +89,7 @@ def test_values_of_4_bits(tmp_path, width, order, gap):
     array = RawArray(contents, values.shape, np.uint8, offset=5, axes=order, halves=True)
     for key in random_keys(array.shape):
         np.testing.assert_array_equal(array[key], values.transpose(order)[key])
-    assert contents.size == 5 + 15 * -(-width // 2)
+    assert contents.hold(0) == 5 + 15 * -(-width // 2)
     with pytest.raises(InputError, match=r"truncated: .* voxels of 4 bits"):
         RawArray(contents, values.shape, np.uint8, offset=6, halves=True)
 
@@ -220,7 +220,7 @@ def test_packed_files_in_memory_and_on_disk(tmp_path, monkeypatch, pack, limit):
     assert list((tmp_path / "temporary").iterdir()) == []  # it has no name
     (tmp_path / "a").write_bytes(pack(values.tobytes())[:-9])
     with pytest.raises(InputError, match="a: the compressed data is damaged"):
-        open_contents(tmp_path / "a")
+        open_contents(tmp_path / "a").hold(values.nbytes)
 
 
 def test_no_room_to_unpack_is_said(tmp_path, monkeypatch):
@@ -228,7 +228,7 @@ def test_no_room_to_unpack_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(contents.tempfile, "tempdir", str(tmp_path / "none"))
     (tmp_path / "a").write_bytes(gzip.compress(bytes(100)))
     with pytest.raises(InputError, match=r"a: no room to unpack it in .*none .*TMPDIR"):
-        open_contents(tmp_path / "a")
+        open_contents(tmp_path / "a").hold(100)
 
 
 def test_files_are_closed(tmp_path):
@@ -237,7 +237,7 @@ def test_files_are_closed(tmp_path):
     for _ in range(20):
         array = RawArray(stored_as(tmp_path / "a", values_of((3, 5, 7))), (3, 5, 7), "<f4")
         array[1]
-        open_contents(tmp_path / "b")
+        open_contents(tmp_path / "b").hold(700)
     del array
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
 

@@ -12,12 +12,13 @@ from camfast.errors import InputError
 from camfast.scan.formats.contents import Contents, open_contents
 from camfast.scan.formats.lazy import Shape
 from camfast.scan.formats.raw import RawArray
-from camfast.scan.volumes import Volume, checked, known_voxel_size
+from camfast.scan.volumes import Volume, checked, known_origin, known_voxel_size
 
 HEADER_BYTES = 1024
 # IMOD marks its headers and says in a flag whether mode 0 is signed; these are offsets into mrcfile's field "extra2".
 IMOD_STAMP = 1146047817
 IMOD_STAMP_OFFSET = 40
+NSYMBT_OFFSET = 92
 IMOD_HALVES = 101  # IMOD's mode of two unsigned values of 4 bits in a byte
 MODES = (0, 1, 2, 3, 4, 6, 12, IMOD_HALVES)
 
@@ -68,9 +69,12 @@ def _header(path: Path, head: bytes) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            header = interpreter.MrcInterpreter(iostream=io.BytesIO(head), permissive=True, header_only=True).header
-        except (ValueError, MemoryError, OverflowError):
+            # without the length of the extended header, for which room would be made whatever it claims
+            short = io.BytesIO(head[:NSYMBT_OFFSET] + bytes(4) + head[NSYMBT_OFFSET + 4 :])
+            dtype = interpreter.MrcInterpreter(iostream=short, permissive=True, header_only=True).header.dtype
+        except ValueError:
             raise _foreign(path, "its header makes no sense") from None
+    header = np.frombuffer(head, dtype, 1).reshape(()).view(np.recarray)
     # A wrong stamp shows to mrcfile in the mode alone, and mode 0 is the same in both orders.
     other = header.view(header.dtype.newbyteorder())
     return other if _makes_sense(other) and not _makes_sense(header) else header
@@ -141,7 +145,7 @@ def _placed(path: Path, header: Any, data: RawArray, to_zyx: Shape) -> Volume:
         Volume(
             data,
             known_voxel_size(sizes),
-            (float(origin.z), float(origin.y), float(origin.x)),
+            known_origin([float(origin.z), float(origin.y), float(origin.x)]),
             (starts[to_zyx[0]], starts[to_zyx[1]], starts[to_zyx[2]]),
             path,
         )

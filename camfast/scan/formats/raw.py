@@ -62,12 +62,12 @@ class RawArray(LazyArray):
         self._dtype = np.dtype(dtype)
         self._stored = (stored[0], stored[1], -(-stored[2] // 2)) if halves else stored
         expected = offset + math.prod(self._stored) * self._dtype.itemsize
-        if contents.size < expected:
+        if (there := contents.hold(expected)) < expected:
             size = " × ".join(str(count) for count in stored)
             kind = "4 bits" if halves else self._dtype.name
             raise InputError(
                 f"{contents.path}: truncated: the header promises {expected:,} bytes ({size} voxels of {kind}) and "
-                f"there are {contents.size:,}; copy or export the file again"
+                f"there are {there:,}; copy or export the file again"
             )
 
     def read(self, box: Box) -> NDArray[Any]:

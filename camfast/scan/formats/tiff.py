@@ -1,21 +1,23 @@
 """TIFF stacks, of ImageJ and others."""
 
-import threading
-import weakref
-import zlib
+import math
+import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from camfast._extras import require
+from camfast._foreign import foreign
 from camfast.errors import InputError
 from camfast.scan.formats.chunked import ChunkedArray
 from camfast.scan.formats.contents import open_contents
-from camfast.scan.formats.lazy import Shape
+from camfast.scan.formats.packing import LARGEST_RATIO
 from camfast.scan.formats.raw import RawArray
+from camfast.scan.formats.tiff_pages import ADVICE, Pages
 from camfast.scan.volumes import Volume, angstrom_per, check_axes, checked, known_voxel_size
+
+# What tifffile logs where it goes on with fewer pages than the file had, or drops the axes that the file names.
+_LOST = re.compile(r"TiffPages @|series (metadata|failed|shape|contains)")
+_SIZES = re.compile(rb'Size[XYZCT]="(\d+)"')
 
 
 def read_tiff(path: Path) -> Volume:
@@ -27,59 +29,53 @@ def read_tiff(path: Path) -> Volume:
     Raises
     ------
     InputError
-        If the file is damaged or no TIFF, or has other axes than (z, y, x).
+        If the file is damaged or no TIFF, has pages of several shapes, or other axes than (z, y, x).
     """
     tifffile = require("tifffile", "scan", "reading TIFF files")
-    try:
-        with tifffile.TiffFile(path) as file:
-            data, page, metadata = _data(path, file), file.pages[0], file.imagej_metadata or {}
-            density = [page.tags[name].value for name in ("YResolution", "XResolution") if name in page.tags]
-    except InputError:
-        raise
-    except (tifffile.TiffFileError, ValueError, IndexError, MemoryError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as TIFF ({error}); export it again, or as MRC") from None
+    with foreign(f"{path}: cannot be read as TIFF", ADVICE, "tifffile") as said, tifffile.TiffFile(path) as file:
+        data, metadata = _data(path, file), file.imagej_metadata or {}
+        tags = file.pages[0].tags
+        density = [tags[name].value if name in tags else None for name in ("YResolution", "XResolution")]
+        if lost := next((text for text in said if _LOST.search(text)), None):
+            raise InputError(f"{path}: damaged, or pages are missing ({lost}); {ADVICE}")
     unit = angstrom_per(metadata.get("unit"))
-    sizes = [float(metadata.get("spacing", 0.0)), *(low / high if high else 0.0 for high, low in density)]
-    voxel = known_voxel_size([size * unit for size in sizes]) if len(sizes) == 3 else None
-    return checked(Volume(data, voxel, path=path))
+    sizes = [_number(metadata.get("spacing")), *map(_edge, density)]
+    return checked(Volume(data, known_voxel_size([size * unit for size in sizes]), path=path))
+
+
+def _number(value: Any) -> float:
+    """A number of the metadata, 0 where it is none."""
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _edge(density: Any) -> float:
+    """Length of a pixel from pixels per length, as a fraction; 0 where there is none."""
+    high, low = density if isinstance(density, tuple) and len(density) == 2 else (0, 0)
+    return low / high if high else 0.0
 
 
 def _data(path: Path, file: Any) -> Any:
+    if file.is_ome:  # before a list is made with an entry for each page that it promises
+        sizes = [int(size) for size in _SIZES.findall(file.pages[0].description.encode(errors="replace"))]
+        if math.prod(sizes[:5]) > LARGEST_RATIO * file.filehandle.size:
+            raise InputError(f"{path}: its metadata promise {math.prod(sizes[:5]):,} values and the file is too small "
+                             f"for that, {file.filehandle.size:,} bytes; {ADVICE}")  # fmt: skip
     series = file.series[0]
     check_axes(str(path), series.shape)
     depth, height, width = (int(count) for count in series.shape)
     if series.axes[-1] == "S":
         raise InputError(f"{path}: an image of {width} colours, expected a volume (z, y, x) of grey values")
+    if len(file.series) > 1 and series.kind.lower() in ("generic", "uniform", "shaped"):
+        raise InputError(
+            f"{path}: has {len(file.pages)} pages, of which {len(series.pages)} are of {height} × {width} pixels and "
+            "others are not; export the pages of the volume alone"
+        )
     if series.dataoffset is not None:
         dtype = series.dtype.newbyteorder(file.byteorder)
         return RawArray(open_contents(path), (depth, height, width), dtype, offset=series.dataoffset)
-    if len(series.pages) != depth or tuple(series.pages[0].shape) != (height, width):
-        return file.asarray()  # one page holds the whole volume
-    pages = _Pages(path)
+    whole = len(series.pages) != depth or tuple(series.pages[0].shape) != (height, width)
+    pages = Pages(path, (depth, height, width) if whole else (height, width))
+    if whole:  # one page holds it
+        return pages.whole()
     first = pages((0, 0, 0))  # a compression that is not known here shows now
     return ChunkedArray(pages, (depth, height, width), (1, height, width), first.dtype)
-
-
-class _Pages:
-    """Pages of a TIFF, unpacked one at a time: the file's position is shared."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        file = require("tifffile", "scan", "reading TIFF files").TiffFile(path)
-        weakref.finalize(self, file.close)
-        self._pages = file.series[0].pages
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Pages, (self._path.absolute(),)
-
-    def __call__(self, index: Shape) -> NDArray[Any]:
-        try:
-            with self._lock:
-                page = self._pages[index[0]].asarray()
-        except (AttributeError, ValueError, RuntimeError, zlib.error, OSError) as error:
-            raise InputError(
-                f"{self._path}: page {index[0]} cannot be read ({error}); export it again without compression, "
-                "or as MRC"
-            ) from None
-        return np.asarray(page)[None]
