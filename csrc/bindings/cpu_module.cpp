@@ -37,11 +37,6 @@ using camfast::View;
 /// Elements from which on a call takes long enough to let other Python threads run meanwhile.
 constexpr Int kReleaseElements = Int{1} << 17;
 
-/// Elements of activations and gradients.
-Int of_pair(Int t, Int n, Int c, Int p) {
-    return times(static_cast<std::uint64_t>(t) + 1, n, c, p);
-}
-
 /// Calls `function`, without the GIL where the work is large, and raises what it reports.
 template <class Function>
 void call(Int elements, Function function) {

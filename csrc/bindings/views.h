@@ -36,6 +36,11 @@ constexpr Int times(Ints... sizes) {
     return static_cast<Int>((std::uint64_t{1} * ... * static_cast<std::uint64_t>(sizes)));
 }
 
+/// Elements of activations and gradients.
+constexpr Int of_pair(Int t, Int n, Int c, Int p) {
+    return times(static_cast<std::uint64_t>(t) + 1, n, c, p);
+}
+
 inline const void* pointer(Address address) {
     return reinterpret_cast<const void*>(address);
 }
