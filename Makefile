@@ -15,7 +15,7 @@ STUDIES := sum_to_score confidence receptive_field segmentation attentive gradie
 OWN := build/studies/subtomograms_snr0.5.safetensors
 PYTHON_FILES := camfast kernels tests bench reliability examples studies docs/site setup.py
 
-.PHONY: help tools build demo test lint format types cpp-test cpp-package clang-test arm-test napari live docs docs-serve wheel-check parity bench bench-quick train-quick studies studies-quick gpu-check release-check clean
+.PHONY: help tools build demo test lint format types cpp-test cpp-package clang-test arm-test napari live docs docs-serve wheel-check parity bench bench-quick train-quick studies studies-quick gpu-check sanitize reliability soak coverage audit release-check clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -150,7 +150,30 @@ studies: build   ## every table and picture of studies/README.md and docs/method
 gpu-check:       ## what needs a GPU: build, tests, sanitizer, measurements; no network, no .venv
 	PYTHON=$(PYTHON) bench/gpu_check.sh
 
-release-check: test lint types cpp-test clang-test cpp-package wheel-check docs parity napari live bench  ## everything, the long tests too
+sanitize: build  ## the C++ tests under AddressSanitizer with UBSan, and under ThreadSanitizer (needs apt-get install libgtest-dev)
+	set -e; for kind in address,undefined thread; do \
+	    $(BIN)/cmake -S . -B build/sanitize-$$kind -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCAMFAST_TESTS=ON -DCAMFAST_CUDA=OFF -DCAMFAST_INSTALL=OFF -DCAMFAST_SANITIZE=$$kind; \
+	    $(BIN)/cmake --build build/sanitize-$$kind --target camfast_tests; \
+	    $(BIN)/ctest --test-dir build/sanitize-$$kind --output-on-failure; \
+	done
+
+reliability: build  ## every campaign that tries to break camfast, in its long form, and the tables of docs/reliability.md
+	set -e; for campaign in kernels bindings files scans models security connections mutation coverage; do \
+	    OMP_NUM_THREADS=1 $(BIN)/python -m reliability.$$campaign --write; \
+	done
+	$(BIN)/python -m reliability.page
+
+soak: build      ## an hour of everything at once: memory, descriptors, threads, results
+	OMP_NUM_THREADS=1 $(BIN)/python -m reliability.soak --write
+	$(BIN)/python -m reliability.page
+
+coverage: build  ## lines and branches that the ordinary tests reach
+	$(BIN)/python -m reliability.coverage
+
+audit: build     ## known vulnerabilities of what is pinned, and whether all of it is pinned
+	$(BIN)/python -m reliability.audit
+
+release-check: test lint types cpp-test clang-test cpp-package wheel-check docs parity napari live bench sanitize reliability soak audit  ## everything, the long tests too
 	$(BIN)/python -m pytest -m slow
 
 clean:           ## forget .venv and everything that was built
