@@ -97,21 +97,20 @@ async def guesser(line: Line, number: int) -> None:
     """Guesses the token by each way there is, from pages elsewhere too."""
     for turn in range(20):
         guess = f"guess-{number}-{turn}"
-        way = turn % 4
-        if way == 0:
-            status = await line.ask("/live.js", f"Authorization: Bearer {guess}")
-        elif way == 1:
-            status = await line.ask(f"/?token={guess}")
-        elif way == 2:
-            status = await line.ask("/", f"Cookie: camfast-{line.port}={guess}")
-        else:
-            async with Line(line.port) as other:
-                known = turn % 8 == 7
-                status = await other.upgrade(TOKEN if known else guess, "http://evil.example" if known else "")
+        async with Line(line.port) as other:
+            match turn % 5:
+                case 0:
+                    status = await other.ask("/live.js", f"Authorization: Bearer {guess}")
+                case 1:
+                    status = await other.ask(f"/?token={guess}")
+                case 2:
+                    status = await other.ask("/", f"Cookie: camfast-{line.port}={guess}")
+                case 3:
+                    status = await other.upgrade(guess)
+                case _:
+                    status = await other.upgrade(TOKEN, "http://evil.example")
         seen["guesses refused" if status in REFUSED else "GUESSES THAT GOT IN"] += 1
         await asyncio.sleep(0.1)
-        if way < 3:  # its answer's body
-            await line.reader.read(1 << 16)
 
 
 async def flooder(line: Line, number: int) -> None:

@@ -20,14 +20,17 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from camfast.live.serving import hub, lines
-from reliability.connections import FPS, SIZE, TOKEN
+from reliability.connections import SIZE, TOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 1 << 20
 FRAME = 4 * SIZE * SIZE  # overlay and frame, raw
 SLACK = 16 * MIB  # allocator, encoders' buffers, the server's own objects
 FRESH = 5.0  # seconds in which a page that opens is served, also under load, on a machine that does other things
-RARE = 2.0  # seconds without a frame that a page of good faith may see, also under load
+RARE = (
+    5.0  # seconds without a frame that a page of good faith may see under floods, which take all processors
+)
+SELDOM = 1.0  # frames a second that it gets at least
 
 
 @dataclass
@@ -85,12 +88,12 @@ class Measured:
         bounds = {
             "memory under load": (most.memory, before.memory + 2 * pages * FRAME + SLACK),
             "memory afterwards": (after.memory, before.memory + 2 * pages * FRAME + SLACK),
-            "descriptors under load": (most.descriptors, before.descriptors + lines.ALL + 8),
+            "descriptors under load": (most.descriptors, before.descriptors + lines.ALL + 32),
             "descriptors afterwards": (after.descriptors, before.descriptors),
             "threads under load": (most.threads, before.threads),
             "threads afterwards": (after.threads, before.threads),
             "milliseconds of a request that never ends": (
-                self.seen.get("longest of these, ms", 0), 1e3 * (self.lifetime + 2)),
+                self.seen.get("longest of these, ms", 0), 1e3 * (self.lifetime + 5)),
             "guesses that got in": (self.seen.get("GUESSES THAT GOT IN", 0), 0),
             "lines that the server printed": (len(self.said.splitlines()), 0),
         }  # fmt: skip
@@ -101,7 +104,7 @@ class Measured:
             found.append("the token stands in what the server printed")
         if self.closed:
             found.append(f"a page of good faith was sent away: {self.closed}")
-        if len(self.during.gaps) < 0.25 * FPS * self.during.seconds:
+        if len(self.during.gaps) < SELDOM * self.during.seconds:
             found.append(f"a page of good faith got {len(self.during.gaps)} frames in {self.during.seconds:.0f} s")
         for what, worst, bound in (
             ("a page of good faith waited for a frame", max(self.during.gaps, default=99), RARE),
