@@ -2,26 +2,15 @@
 # ruff: noqa: E501 (a call and what is said of it stand in one line)
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-import torch.utils.flop_counter
 from torch import Tensor
 
 from camfast import ops
-from camfast.ops.checks import (
-    check_grid,
-    check_out,
-    check_pair,
-    check_size,
-    check_tensor,
-    has_tangents,
-    is_intercepted,
-    is_plain,
-)
+from camfast.ops.checks import check_grid, check_out, check_pair, check_size, check_tensor
 
 FLOATS = "float32, float64, bfloat16, float16"
 METHODS = "gradcam, gradcam++, xgradcam, respond, hirescam, elementwise, layercam, extended"
@@ -81,6 +70,7 @@ SAID: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: ops.weighted_sum(A, zeros(2, 1, 1, 3)), ValueError, "weights must be (2, 3) or (2, T, 3) for activations of shape (2, 3, 4, 5), found (2, 1, 1, 3)"),
     (lambda: ops.weighted_sum(A.double(), zeros(2, 3)), TypeError, "weights must be torch.float64 for activations of torch.float64, found torch.float32"),
     (lambda: ops.weighted_sum(A, zeros(2, 3, device="meta")), ValueError, "weights is on meta, the other input on cpu: move one of them"),
+    (lambda: ops.weighted_sum(A[..., 0, 0], zeros(2, 3)), ValueError, "activations must be (N, C, *S) with one to three spatial axes, found the shape (2, 3)"),
     (lambda: ops.weighted_sum(A, 3), TypeError, "weights must be a torch tensor, found int"),
     (lambda: ops.weighted_sum(A[0], zeros(3, 4, dtype=torch.int32)), TypeError, f"weights must be one of {FLOATS}, found torch.int32"),
     (lambda: ops.linear_upsample(zeros(4, 5), (8, 8)), ValueError, "grid must be (N, *S) or (N, T, *S) with 2 spatial axes as size=(8, 8) has, found the shape (4, 5)"),
@@ -209,7 +199,14 @@ def test_one_to_three_axes_of_one_position(axes: int) -> None:
 
 
 def test_the_ends_of_what_overlays_take() -> None:
-    for change in ({"alpha": 0}, {"alpha": 1}, {"threshold": 0}, {"threshold": 1}, {"sigma": (1.0, 2.0)}, {"sigma": 3}):
+    for change in (
+        {"alpha": 0},
+        {"alpha": 1},
+        {"threshold": 0},
+        {"threshold": 1},
+        {"sigma": (1e50, 1e-50)},
+        {"sigma": 3},
+    ):
         assert _overlay(**change).shape == (1, 4, 6, 3)
     assert _overlay(image_range=(5.0, -5.0)).dtype == torch.uint8  # inverted
     assert _overlay(image=zeros(1, 4, 6, 3)).shape == (1, 4, 6, 3)
@@ -221,6 +218,8 @@ def test_the_ends_of_what_units_are() -> None:
     for unit in (-(2**31), 2**31 - 1, torch.tensor(7), torch.tensor([7, 7], dtype=torch.int32)):
         found = _running_max(candidate=candidate, unit=unit)
         assert found.index.flatten().tolist() == [int(torch.as_tensor(unit).flatten()[0])] * 6
+    flat = _running_max(values=zeros(2), index=zeros(2, dtype=torch.int32), candidate=torch.ones(2))
+    assert flat.values.tolist() == [1.0, 1.0]
     assert _running_max(values=zeros(2, 3), candidate=candidate.half()).values.dtype == torch.float32
 
 
@@ -230,6 +229,8 @@ def test_outputs_in_place_and_beside() -> None:
     assert found.values is values
     assert (values.tolist(), index.tolist()) == ([[1.0] * 3] * 2, [[4] * 3] * 2)
     room = torch.zeros(12)
+    with pytest.raises(ValueError, match=r"^out\[1\] shares memory with an input"):  # with each other
+        _running_max(out=(room[:6].view(2, 3), room[3:9].view(torch.int32).view(2, 3)))
     for swapped in (
         (index.view(torch.float32), index),  # both results in one place
         (values, values.view(torch.int32)),
@@ -272,27 +273,3 @@ def test_sizes_of_pairs() -> None:
     assert several.lead == (2, 7)
     out = zeros(2, 7, 4, 5)
     assert ops.product_sum(A, A.expand(7, -1, -1, -1, -1), out=out) is out
-
-
-def test_what_is_intercepted() -> None:
-    assert not is_intercepted()
-    with torch.utils.flop_counter.FlopCounterMode(display=False):
-        assert is_intercepted()
-
-
-def test_what_is_plain() -> None:
-    recorded = torch.zeros(2, requires_grad=True)
-    assert is_plain(A, torch.nn.Parameter(torch.zeros(2), requires_grad=False))
-    assert not is_plain(A, recorded)
-    with torch.no_grad():
-        assert is_plain(A, recorded)
-    with torch.autograd.forward_ad.dual_level():
-        assert not is_plain(A)
-        with warnings.catch_warnings(action="ignore"):  # torch's own, where it is used first
-            dual = torch.autograd.forward_ad.make_dual(torch.zeros(2), torch.ones(2))
-        assert has_tangents(A, dual)
-        assert not has_tangents(A)
-    assert not has_tangents(A)
-    seen: list[bool] = []
-    torch.vmap(lambda row: seen.append(is_plain(row)) or row)(A)
-    assert seen == [False]

@@ -100,7 +100,7 @@ def test_noticed_or_not(planted: Path) -> None:
     ]
     assert (planted / "planted.py").read_text() == PLANTED
     (planted / "test_planted.py").write_text("import planted\n\ndef test_it():\n    assert planted.LARGEST == 6\n")
-    with pytest.raises(RuntimeError, match=r"the tests of planted.py have to pass before it is changed; killed:\n"):
+    with pytest.raises(RuntimeError, match=r"tests have to pass before anything is changed; killed: test_pl"):
         next(tried(mutants, [module], warm))
 
 
