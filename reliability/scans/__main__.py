@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.report import Circumstances, Report
 from reliability.record import keep
-from reliability.scans import signals, storage
+from reliability.scans import inputs, signals, storage, together, workers
 from reliability.scans.processes import make_ready
 from reliability.scans.trials import OUTPUTS, Setting, Tally
 
@@ -22,6 +22,12 @@ KINDS: dict[str, tuple[Kind, float]] = {
     "full": (storage.full, 0.3),
     "readonly": (storage.read_only, 0.16),
     "deleted": (storage.deleted, 0.44),
+    "changed": (inputs.changed, 0.36),
+    "clocks": (inputs.clock_jumps, 0.2),
+    "twice": (together.twice, 0.2),
+    "locks": (together.after_a_kill, 0.18),
+    "beside": (together.beside, 0.08),
+    "workers": (workers.lost, 0.16),
     "interpreters": (signals.new_interpreters, 0.06),
 }
 """What is done to scans, and how often for each SIGKILL."""
@@ -29,10 +35,11 @@ KINDS: dict[str, tuple[Kind, float]] = {
 
 def tallies(root: Path, seed: int, cases: int, only: list[str]) -> Iterator[Tally]:
     """Do it all."""
-    for output in OUTPUTS:
-        setting = Setting(root, output)
+    for output, source in (*((output, ".mrc") for output in OUTPUTS), ("cam.zarr", ".zarr")):
+        setting = None
         for name, (kind, share) in KINDS.items():
-            if not only or name in only:
+            if (not only or name in only) and (source == ".mrc" or name == "changed"):
+                setting = setting or Setting(root, output, source)
                 began = time.monotonic()
                 rng = np.random.default_rng([seed, len(output), sorted(KINDS).index(name)])
                 found = kind(setting, rng, max(1, round(cases * share)))

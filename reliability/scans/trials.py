@@ -124,6 +124,17 @@ class Trial:
         """Whether the main output is there."""
         return (self.out / self.setting.output).exists()
 
+    def held(self) -> bool:
+        """Whether a scan has written down that it is at work."""
+        try:
+            return (self.staging / "lock").stat().st_size > 0
+        except FileNotFoundError:
+            return False
+
+    def begun(self) -> bool:
+        """Whether a part of the scan is kept."""
+        return any(self.staging.glob("parts/[!.]*"))
+
     def judge(self, tally: Tally, when: str, *allowed: dict[str, bytes]) -> None:
         """Whatever stands under a final name has to be as in one undisturbed scan; all of it, where the map is."""
         found = self.results()
