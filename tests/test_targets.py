@@ -202,6 +202,12 @@ def test_classes_for_a_method_that_knows_nothing_else(scores: Tensor) -> None:
         classes_of(several)
 
 
+@pytest.mark.parametrize("target", ["predicted", "all", 1, [0, 2], torch.tensor([0, 1])])
+def test_classes_lie_where_the_scores_do(target: object) -> None:
+    chosen = select(torch.zeros(2, 3, device="meta"), target)  # type: ignore[arg-type]
+    assert chosen.targets.device.type == chosen.values.device.type == "meta"
+
+
 def test_errors_reach_the_caller_of_cam() -> None:
     with pytest.raises(ValueError, match="target=5 is out of range: the model has the classes 0 to 4"):
         camfast.cam(sequential(), images(), "1", 5)
