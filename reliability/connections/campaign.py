@@ -174,10 +174,11 @@ class _Page:
         )  # fmt: skip
 
     def __enter__(self) -> "_Page":
+        self._socket.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
+    def __exit__(self, *raised: Any) -> None:
+        self._socket.__exit__(*raised)
 
     def next_frame(self) -> bool:
         """Read one message, and acknowledge a frame."""
