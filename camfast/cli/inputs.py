@@ -1,6 +1,7 @@
 """From the image or volume a person names to what a network takes."""
 
 import argparse
+import io
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -81,7 +82,8 @@ def read_image(path: Path) -> Any:
         raise InputError(f"{path}: no such file; check the name")
     with (
         foreign(f"{path}: cannot be read as an image", "give PNG, JPEG or TIFF", "PIL"),
-        pil.open(path, formats=FORMATS) as image,
+        # from memory, as room would be made for a part of any length that a file claims
+        pil.open(io.BytesIO(path.read_bytes()), formats=FORMATS) as image,
     ):
         image.load()
         pages = getattr(image, "n_frames", 1)

@@ -217,7 +217,9 @@ def _with_metadata(loaded: Loaded, metadata: Mapping[str, Any], path: str | os.P
             with foreign(about, "save the weights with fields of camfast.models.Preprocess"):
                 changes["preprocess"] = Preprocess(**metadata["preprocess"])
         except InputError as error:
-            raise error if str(path) in str(error) else InputError(f"{about}: {error}") from error
+            if str(path) in str(error):
+                raise
+            raise InputError(f"{about}: {error}") from error
     if "labels" in metadata:
         changes["labels"] = tuple(str(label) for label in metadata["labels"])
     if "layer" in metadata:

@@ -35,8 +35,8 @@ def holds_more(content: bytes, limit: int) -> bool:
     >>> holds_more(zlib.compress(bytes(10**6)), 10**6), holds_more(zlib.compress(bytes(10**6)), 10**6 - 1)
     (False, True)
     """
-    if content.startswith(_ZSTANDARD):
-        return _zstandard_size(content) > limit
+    if (size := says_of_itself(content)) is not None:
+        return size > limit
     for mark, make in _MAKERS.items():
         if content.startswith(mark):
             return _unpacks_beyond(make(), content, limit)
@@ -58,10 +58,14 @@ def _unpacks_beyond(machine: Any, content: bytes, limit: int) -> bool:
     return count > limit
 
 
-def _zstandard_size(content: bytes) -> int:
-    """Bytes that the frame says it unpacks to, 0 where it does not say."""
-    flags = content[4] if len(content) > 4 else 0
-    place = 5 + (0 if flags & 32 else 1) + (0, 1, 2, 4)[flags & 3]
-    length = (1 if flags & 32 else 0, 2, 4, 8)[flags >> 6]
-    size = int.from_bytes(content[place : place + length], "little")
-    return size + 256 if length == 2 else size
+def says_of_itself(content: bytes) -> int | None:
+    """Bytes that a part packed by Zstandard or Blosc says it unpacks to, for which room is made; None for others."""
+    if content.startswith(_ZSTANDARD):
+        flags = content[4] if len(content) > 4 else 0
+        place = 5 + (0 if flags & 32 else 1) + (0, 1, 2, 4)[flags & 3]
+        length = (1 if flags & 32 else 0, 2, 4, 8)[flags >> 6]
+        size = int.from_bytes(content[place : place + length], "little")
+        return size + 256 if length == 2 else size
+    if len(content) >= 16 and content[0] in (1, 2) and content[1] == 1:
+        return int.from_bytes(content[4:8], "little")
+    return None

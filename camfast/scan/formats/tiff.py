@@ -2,6 +2,7 @@
 
 import math
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def read_tiff(path: Path) -> Volume:
     """
     tifffile = require("tifffile", "scan", "reading TIFF files")
     with foreign(f"{path}: cannot be read as TIFF", ADVICE, "tifffile") as said, tifffile.TiffFile(path) as file:
-        data, metadata = _data(path, file), file.imagej_metadata or {}
+        data, metadata = _data(path, file, _count(path, file)), file.imagej_metadata or {}
         tags = file.pages[0].tags
         density = [tags[name].value if name in tags else None for name in ("YResolution", "XResolution")]
         if lost := next((text for text in said if _LOST.search(text)), None):
@@ -41,6 +42,21 @@ def read_tiff(path: Path) -> Volume:
     unit = angstrom_per(metadata.get("unit"))
     sizes = [_number(metadata.get("spacing")), *map(_edge, density)]
     return checked(Volume(data, known_voxel_size([size * unit for size in sizes]), path=path))
+
+
+def _count(path: Path, file: Any) -> int:
+    """Number of pages, each of which names the next, counted before they are all looked at: they may go round."""
+    form, handle = file.tiff, file.filehandle
+    place, seen = file.pages.first.offset, set[int]()
+    while place and place not in seen:
+        seen.add(place)
+        handle.seek(place)
+        (count,) = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))
+        handle.seek(place + form.tagnosize + count * form.tagsize)
+        (place,) = struct.unpack(form.offsetformat, handle.read(form.offsetsize))
+    if place:
+        raise InputError(f"{path}: damaged: page {len(seen) - 1} is followed by one that came before it; {ADVICE}")
+    return len(seen)
 
 
 def _number(value: Any) -> float:
@@ -54,7 +70,7 @@ def _edge(density: Any) -> float:
     return low / high if high else 0.0
 
 
-def _data(path: Path, file: Any) -> Any:
+def _data(path: Path, file: Any, count: int) -> Any:
     if file.is_ome:  # before a list is made with an entry for each page that it promises
         sizes = [int(size) for size in _SIZES.findall(file.pages[0].description.encode(errors="replace"))]
         if math.prod(sizes[:5]) > LARGEST_RATIO * file.filehandle.size:
@@ -65,10 +81,10 @@ def _data(path: Path, file: Any) -> Any:
     depth, height, width = (int(count) for count in series.shape)
     if series.axes[-1] == "S":
         raise InputError(f"{path}: an image of {width} colours, expected a volume (z, y, x) of grey values")
-    if len(file.series) > 1 and series.kind.lower() in ("generic", "uniform", "shaped"):
+    if len(series.pages) != count and series.kind.lower() in ("generic", "uniform", "shaped"):
         raise InputError(
-            f"{path}: has {len(file.pages)} pages, of which {len(series.pages)} are of {height} × {width} pixels and "
-            "others are not; export the pages of the volume alone"
+            f"{path}: has {count} pages, of which {len(series.pages)} are of {height} × {width} pixels and others are "
+            "not; export the pages of the volume alone"
         )
     if series.dataoffset is not None:
         dtype = series.dtype.newbyteorder(file.byteorder)
