@@ -18,16 +18,16 @@ from reliability.scans.trials import OUTPUTS, Setting, Tally
 Kind = Callable[[Setting, np.random.Generator, int], "Tally | list[Tally]"]
 KINDS: dict[str, tuple[Kind, float]] = {
     "killed": (signals.killed, 1.0),
-    "signals": (signals.asked_to_end, 0.2),
-    "full": (storage.full, 0.3),
-    "readonly": (storage.read_only, 0.16),
-    "deleted": (storage.deleted, 0.44),
-    "changed": (inputs.changed, 0.36),
-    "clocks": (inputs.clock_jumps, 0.2),
-    "twice": (together.twice, 0.2),
-    "locks": (together.after_a_kill, 0.18),
-    "beside": (together.beside, 0.08),
-    "workers": (workers.lost, 0.16),
+    "signals": (signals.asked_to_end, 0.12),
+    "full": (storage.full, 0.2),
+    "readonly": (storage.read_only, 0.1),
+    "deleted": (storage.deleted, 0.3),
+    "changed": (inputs.changed, 0.24),
+    "clocks": (inputs.clock_jumps, 0.1),
+    "twice": (together.twice, 0.12),
+    "locks": (together.after_a_kill, 0.12),
+    "beside": (together.beside, 0.06),
+    "workers": (workers.lost, 0.08),
     "interpreters": (signals.new_interpreters, 0.06),
 }
 """What is done to scans, and how often for each SIGKILL."""
