@@ -15,7 +15,7 @@ STUDIES := sum_to_score confidence receptive_field segmentation attentive gradie
 OWN := build/studies/subtomograms_snr0.5.safetensors
 PYTHON_FILES := camfast kernels tests bench reliability examples studies docs/site setup.py
 
-.PHONY: help tools build demo test lint format types cpp-test cpp-package clang-test arm-test napari live docs docs-serve wheel-check parity bench bench-quick train-quick studies studies-quick gpu-check sanitize reliability soak coverage audit release-check clean
+.PHONY: help tools build demo test lint format types cpp-test cpp-package clang-test arm-test napari live docs docs-serve wheel-check parity bench bench-quick train-quick studies studies-quick gpu-check sanitize reliability soak mutants coverage audit release-check clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -158,6 +158,7 @@ sanitize: build  ## the C++ tests under AddressSanitizer with UBSan, and under T
 	done
 
 reliability: build  ## every campaign that tries to break camfast, in its long form, and the tables of docs/reliability.md
+	$(BIN)/python -m pip install -q --no-deps -r requirements-mutation.txt
 	set -e; for campaign in kernels bindings files scans models security connections mutation coverage; do \
 	    OMP_NUM_THREADS=1 $(BIN)/python -m reliability.$$campaign --write; \
 	done
@@ -166,6 +167,10 @@ reliability: build  ## every campaign that tries to break camfast, in its long f
 soak: build      ## an hour of everything at once: memory, descriptors, threads, results
 	OMP_NUM_THREADS=1 $(BIN)/python -m reliability.soak --write
 	$(BIN)/python -m reliability.page
+
+mutants: build   ## how many small changes of the code the tests notice
+	$(BIN)/python -m pip install -q --no-deps -r requirements-mutation.txt
+	$(BIN)/python -m reliability.mutation
 
 coverage: build  ## lines and branches that the ordinary tests reach
 	$(BIN)/python -m reliability.coverage
