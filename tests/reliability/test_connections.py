@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from reliability.connections import TOKEN
+from reliability.connections import TOKEN, campaign
 from reliability.connections.__main__ import shared
 from reliability.connections.campaign import Measured, Phase, State, rows, run
 
@@ -16,7 +16,8 @@ def test_a_page_of_good_faith_outlives_the_others() -> None:
     assert len(rows(found)) == 3
 
 
-def test_a_server_that_waits_for_ever_is_noticed() -> None:
+def test_a_server_that_waits_for_ever_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "LATE", 1.0)
     found = run({"dawdle": 8}, 4.0, lifetime=600.0, too_slow=2.0)
     faults = " ".join(replace(found, lifetime=0.5).faults())
     assert "milliseconds of a request that never ends" in faults
