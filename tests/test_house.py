@@ -120,7 +120,7 @@ def _upward(path: Path) -> Iterator[str]:
             if own == "ops" and parts[1] != "__init__" and _rank(WITHIN_OPS, inner) >= _rank(WITHIN_OPS, parts[1]):
                 yield place
         elif own in ASIDE:
-            if target not in {"errors", "_extras", "_text", "_whole"}:
+            if target not in {"errors", "_extras", "_foreign", "_text", "_whole"}:
                 yield place
         elif target in ASIDE:
             if _rank(ORDER, own) < _rank(ORDER, "live"):
