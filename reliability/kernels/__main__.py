@@ -1,8 +1,9 @@
 """Hostile calls of every op on every backend that runs here.
 
 ``python -m reliability.kernels [--cases N] [--seed S] [--machines M ...] [--write]``; N calls of each op on each
-machine, a quarter of that in Triton's interpreter. Each machine has a process of its own, since the instruction set and
-the interpreter are chosen at import; a process that dies is counted as a defect.
+machine, and a quarter of that by several threads, in Triton's interpreter and on the emulated CUDA device. Each machine
+has a process of its own, since the instruction set and the interpreter are chosen at import; a process that dies is
+counted as a defect.
 """
 
 import argparse
@@ -49,12 +50,10 @@ def inside(machine: str, cases: int, seed: int) -> None:
             outcome = campaign.run(op, backend, cases, seed)
             outcome.backend = machine
             print(json.dumps(asdict(outcome)), flush=True)
-        if backend == "cpu":
-            outcome = campaign.run(
-                "threads", backend, max(cases // 4, 1), seed, campaign.THREADED_ROOM, campaign.threads
-            )
-            outcome.backend = machine
-            print(json.dumps(asdict(outcome)), flush=True)
+            if backend == "cpu":
+                teams = campaign.run(op, backend, max(cases // 4, 1), seed, campaign.THREADED_ROOM, campaign.TEAMS)
+                teams.op, teams.backend = f"{op}, by 1, 2 and 7 threads", machine
+                print(json.dumps(asdict(teams)), flush=True)
 
 
 def reported(found: list[campaign.Outcome], command: str, circumstances: Circumstances) -> Report:
@@ -88,7 +87,7 @@ def main() -> int:
         "cuda",
         "triton",
     ]:
-        cases = max(options.cases // 4, 1) if machine == "triton" else options.cases
+        cases = max(options.cases // 4, 1) if machine in ("triton", "cuda") else options.cases
         found += searched(machine, cases, options.seed)
         print(f"{machine}: {sum(one.cases for one in found if one.backend == machine)} calls", flush=True)
     for one in found:

@@ -26,10 +26,19 @@ _SPECIALS = (math.nan, math.inf, -math.inf, -0.0, 0.0)
 
 
 class Draw:
-    """What hypothesis chooses, kept by name so that a failure can say it."""
+    """What hypothesis chooses, kept by name so that a failure can say it.
 
-    def __init__(self, draw: Callable[..., Any]) -> None:
+    Parameters
+    ----------
+    draw
+        What chooses.
+    teams
+        Where calls aren't compared with the formula but with themselves by so many threads: how many.
+    """
+
+    def __init__(self, draw: Callable[..., Any], teams: Sequence[int] = ()) -> None:
         self._draw = draw
+        self.teams = tuple(teams)
         self.said: dict[str, Any] = {}
 
     def __call__(self, name: str, strategy: st.SearchStrategy[T]) -> T:
@@ -46,7 +55,10 @@ class Draw:
     def size(self, name: str, room: int, *, least: int = 1) -> int:
         """A hostile size, or any small one, that fits."""
         named = [size for size in SIZES if least <= size <= room] or [least]
-        return self(name, st.one_of(st.sampled_from(named), st.integers(least, max(least, min(room, 20)))))
+        any_small = st.integers(least, max(least, min(room, 20)))
+        if self.teams:  # what is small is left to one thread
+            any_small = st.sampled_from([size for size in named if size >= 16] or named[-1:])
+        return self(name, st.one_of(st.sampled_from(named), any_small))
 
     def sizes(self, name: str, count: int, room: int, *, empty: bool = True) -> tuple[int, ...]:
         """So many sizes with at most `room` elements together; now and then one is 0."""

@@ -10,8 +10,8 @@ from camfast import ops
 from camfast.ops.forms import DTYPES, FORMS, RECTIFY, map_dtype
 from reliability.kernels import exact
 from reliability.kernels.hostile import Draw, spoilt
-from reliability.kernels.judging import arithmetic, assert_exact, values
-from reliability.kernels.outputs import Output
+from reliability.kernels.judging import arithmetic, assert_exact, bits, values
+from reliability.kernels.outputs import Output, same_by_teams
 from reliability.kernels.pixels import axes_of, gaussian_options, place_rounding
 
 WEIGHTED = [name for name, form in FORMS.items() if form.weighted]
@@ -115,6 +115,8 @@ def fused_cam(draw: Draw, backend: str, room: int) -> None:
     out = Output(draw, (*lead, *(size or spatial)), len(lead), map_dtype(A.dtype))
     A = out.place(draw, A)
     asked = {"relu": relu, "size": size, "backend": backend, **options}
+    if draw.teams:
+        same_by_teams(draw.teams, lambda: bits(ops.fused_cam_parts(A, G, method, **asked)))
     found = out.call(lambda o: ops.fused_cam(A, G, method, out=o, **asked), [A, G], lambda r: [r])
     if found is None:
         return

@@ -32,6 +32,7 @@ class Output:
 
     def __init__(self, draw: Draw, shape: Sequence[int], lead: int, dtype: torch.dtype, kinds: Sequence[str] = KINDS):
         self.kind = draw.one_of("out", kinds)
+        self._teams = draw.teams
         self._shape, self._lead, self._dtype = tuple(shape), lead, dtype
         self._room: Tensor | None = None
         self.tensor: Tensor | None = None
@@ -59,7 +60,9 @@ class Output:
     def call(
         self, function: Callable[[Any], Any], inputs: Sequence[Tensor], parts: Callable[[Any], Sequence[Any]]
     ) -> Any:
-        """Run twice, the second time by the plan of the first; None where the call is refused, as it must be.
+        """Run twice, the second time by the plan of the first; None where nothing is left to judge.
+
+        That is where the call is refused, as it must be, and where teams of threads have been compared.
 
         The inputs and what lies around the output stay as they are, and both calls give the same bits.
         """
@@ -74,6 +77,9 @@ class Output:
         if self.kind == "over":
             with pytest.raises(ValueError, match="shares memory with an input"):
                 function(self.tensor)
+            return None
+        if self._teams:
+            same_by_teams(self._teams, lambda: bits(parts(function(self.tensor))))
             return None
         first = function(self.tensor)
         before = bits(parts(first))
@@ -91,6 +97,19 @@ class Output:
         around = torch.ones(self._room.shape, dtype=torch.bool)
         around[(slice(1, None, 2),) * self._lead] = False
         assert bool((self._room[around] == _FILLER).all()), "the gaps of the output were written"
+
+
+def same_by_teams(teams: Sequence[int], call: Callable[[], list[bytes]]) -> None:
+    """Assert that a call gives the same bits by each number of threads."""
+    before, found = torch.get_num_threads(), []
+    try:
+        for count in teams:
+            torch.set_num_threads(count)
+            found.append(call())
+    finally:
+        torch.set_num_threads(before)
+    for count, one in zip(teams[1:], found[1:], strict=True):
+        assert one == found[0], f"{count} threads give other bits than {teams[0]}"
 
 
 def _places(size: int) -> Any:

@@ -9,8 +9,8 @@ from camfast import ops
 from camfast.ops.forms import DTYPES, map_dtype
 from reliability.kernels import exact
 from reliability.kernels.hostile import Draw
-from reliability.kernels.judging import assert_same, values
-from reliability.kernels.outputs import Output
+from reliability.kernels.judging import assert_same, bits, values
+from reliability.kernels.outputs import Output, same_by_teams
 
 
 def running_max(draw: Draw, backend: str, room: int) -> None:
@@ -24,6 +24,17 @@ def running_max(draw: Draw, backend: str, room: int) -> None:
     unit = draw.one_of("unit", (5, -(2**31), 2**31 - 1, units, torch.tensor(7)))
     kind = draw.one_of("outputs", ("none", "apart", "in place"))
     pair = (values_before, index)
+    if draw.teams and kind == "in place":
+
+        def in_place() -> list[bytes]:
+            fresh = (
+                values_before.clone(memory_format=torch.contiguous_format),
+                index.clone(memory_format=torch.contiguous_format),
+            )
+            return bits(ops.running_max(*fresh, candidate, unit, out=fresh, backend=backend))
+
+        same_by_teams(draw.teams, in_place)
+        return
     if kind == "in place" and all(tensor.is_contiguous() and not tensor.is_neg() for tensor in pair):
         pair = (values_before.clone(), index.clone())
         found = ops.running_max(*pair, candidate, unit, out=pair, backend=backend)
@@ -63,7 +74,16 @@ def window_sum(draw: Draw, backend: str, room: int) -> None:
     if draw.flag("origins by axis"):
         origins = origins.t().contiguous().t()
     blend = draw.one_of("blend", ("mean", "max"))
-    if draw.flag("in place") and total.is_contiguous() and not total.is_neg():
+    in_place = draw.flag("in place")
+    if draw.teams and in_place:
+
+        def onto_itself() -> list[bytes]:
+            into = total.clone(memory_format=torch.contiguous_format)
+            return bits([ops.window_sum(into, maps, origins, taper, blend=blend, out=into, backend=backend)])
+
+        same_by_teams(draw.teams, onto_itself)
+        return
+    if in_place and total.is_contiguous() and not total.is_neg():
         into = total.clone()
         found = ops.window_sum(into, maps, origins, taper, blend=blend, out=into, backend=backend)
     else:
