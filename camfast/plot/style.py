@@ -18,6 +18,8 @@ DARK = {
 LIGHT = {"figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white"}
 """matplotlib's settings for dark text on white ground, the default; for `matplotlib.rc_context`."""
 
+_PLAIN = {"text.parse_math": False}  # a $ in a label or the name of a file is one
+
 FRAMED = 0.08
 """Room on each side of a panel with a frame, in inches: frames of neighbours don't touch."""
 
@@ -36,5 +38,5 @@ def new_figure(size: tuple[float, float], *, dark: bool) -> Iterator[Any]:
     """Make a figure of a size in inches, on light or dark ground while the block draws."""
     matplotlib = require("matplotlib", "plot", PURPOSE)
     module = require("matplotlib.figure", "plot", PURPOSE)
-    with matplotlib.rc_context(DARK if dark else LIGHT):
+    with matplotlib.rc_context({**(DARK if dark else LIGHT), **_PLAIN}):
         yield module.Figure(figsize=size, layout="constrained")

@@ -73,3 +73,9 @@ def test_the_colour_bar_says_how_the_signs_are_scaled(volume, limit, sign, says)
     heat = volume if sign else np.abs(volume)
     for figure in (plot.slices(volume, heat, limit=limit), plot.overlay(volume[0], heat[0], limit=limit)):
         assert figure.axes[-1].get_ylabel() == f"class activation map{says}"
+
+
+def test_a_dollar_is_a_dollar(volume, tmp_path):
+    """Between two of them matplotlib reads a formula, and fails where there is none: names of files may have any."""
+    plot.save(plot.slices(volume, title=r"run $\frac{1$ of 3"), tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 0
