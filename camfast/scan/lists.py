@@ -153,6 +153,8 @@ def _star(path: Path, denoised: bool) -> Iterator[Tomogram]:
         pixel, binning = (_positive(text, f"{path}: {where}: {column[1:]}")
                           for text, column in zip(values[2:], (PIXEL, BINNING), strict=True))  # fmt: skip
         voxel = None if pixel is None or binning is None else float(f"{pixel * binning:.7g}")
+        if voxel is not None and not 0 < voxel < math.inf:
+            raise InputError(f"{path}: {where}: its voxel size is {voxel:g} ångström; correct pixel size and binning")
         yield Tomogram(_find(named, path, where), name, voxel)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"elu": nn.ELU, "relu": nn.ReLU}
+_MOST_LAYERS = 1000
 DILATIONS = (1, 2, 4, 8, 16, 8, 4, 2, 1)
 
 
@@ -39,7 +40,8 @@ def meshnet(
     Raises
     ------
     ValueError
-        If an activation or an operation of ``layers`` is unknown, or ``layers`` has no convolution.
+        If an activation or an operation of ``layers`` is unknown, or ``layers`` has no convolution or more than 1000
+        entries.
 
     References
     ----------
@@ -54,6 +56,8 @@ def meshnet(
         if activation not in _ACTIVATIONS:
             raise ValueError(f"activation must be one of {sorted(_ACTIVATIONS)}, not {activation!r}")
         layers = _standard_layers(activation)
+    if len(layers) > _MOST_LAYERS:
+        raise ValueError(f"layers has {len(layers)} entries, expected at most {_MOST_LAYERS}")
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     convolutions = sum(layer.get("op") == "conv3d" for layer in layers)
     if not convolutions:

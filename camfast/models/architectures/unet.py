@@ -64,7 +64,7 @@ def unet(dimensions: int = 2, channels: int = 1, classes: int = 2, width: int = 
     width
         Channels of the top level; level k has width · 2^k.
     depth
-        Number of halvings, at least 1; every spatial axis must have 2^depth pixels or more.
+        Number of halvings, 1 to 32; every spatial axis must have 2^depth pixels or more.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def unet(dimensions: int = 2, channels: int = 1, classes: int = 2, width: int = 
     Raises
     ------
     ValueError
-        If ``dimensions`` is neither 2 nor 3, or another argument is below 1.
+        If ``dimensions`` is neither 2 nor 3, another argument is below 1, or ``depth`` above 32.
 
     References
     ----------
@@ -89,8 +89,8 @@ def unet(dimensions: int = 2, channels: int = 1, classes: int = 2, width: int = 
     """
     if dimensions not in (2, 3):
         raise ValueError(f"dimensions must be 2 or 3, not {dimensions!r}")
-    if depth < 1:
-        raise ValueError(f"depth must be at least 1, not {depth}")
+    if not 1 <= depth <= 32:
+        raise ValueError(f"depth must be from 1 to 32, not {depth}")
     if min(channels, classes, width) < 1:
         raise ValueError(f"channels, classes and width must be at least 1, not {(channels, classes, width)}")
     return UNet(dimensions, channels, classes, width, depth)
