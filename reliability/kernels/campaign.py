@@ -53,7 +53,16 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
 
 
-def run(op: str, backend: str, cases: int, seed: int | None, room: int = ROOM, teams: Sequence[int] = ()) -> Outcome:
+def run(
+    op: str,
+    backend: str,
+    cases: int,
+    seed: int | None,
+    room: int = ROOM,
+    teams: Sequence[int] = (),
+    *,
+    shrink: bool = True,
+) -> Outcome:
     """Draw calls of an op and judge them; without a seed the calls are the same in every run.
 
     Parameters
@@ -68,13 +77,16 @@ def run(op: str, backend: str, cases: int, seed: int | None, room: int = ROOM, t
         Elements of a tensor at most.
     teams
         Numbers of threads whose bits are compared, instead of the result with the formula.
+    shrink
+        Whether to look for the smallest call that shows a defect.
     """
     outcome = Outcome(op, backend)
     last: dict[str, object] = {}
 
     @settings(
         max_examples=cases, derandomize=seed is None, database=None, deadline=None, print_blob=False,
-        suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck), report_multiple_bugs=shrink,
+        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
     )  # fmt: skip
     @hypothesis.given(st.data())
     def holds(data: st.DataObject) -> None:
