@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from camfast import __version__
+from camfast._interrupt import check_interrupted, was_interrupted
 
 
 @pytest.mark.parametrize("command", [[], ["scan"], ["explain"], ["demo"], ["info"]])
@@ -71,6 +73,36 @@ def test_signals_that_end_the_command(camfast, monkeypatch, number):
     ran = camfast("info")
     assert (ran.code, ran.err) == (130, "camfast: interrupted; no partial output was left\n")
     assert signal.getsignal(number) is before
+
+
+def became_another(number):
+    try:
+        os.kill(os.getpid(), number)
+        time.sleep(1)
+    except KeyboardInterrupt:
+        raise ValueError("could not determine the shape") from None
+
+
+def test_an_interrupt_of_which_code_in_c_makes_another_error(camfast, monkeypatch):
+    monkeypatch.setattr("camfast.cli.info.gather", lambda: became_another(signal.SIGTERM))
+    ran = camfast("info")
+    assert (ran.code, ran.err) == (130, "camfast: interrupted; no partial output was left\n")
+    assert not was_interrupted()
+
+
+def test_an_interrupt_in_a_callback_that_may_raise_nothing_is_not_printed(camfast, monkeypatch):
+    class Dying:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+
+    def gather():
+        Dying()
+        check_interrupted()
+
+    monkeypatch.setattr("camfast.cli.info.gather", gather)
+    ran = camfast("info")
+    assert (ran.code, ran.err) == (130, "camfast: interrupted; no partial output was left\n")
 
 
 def test_nohup_stays_nohup(camfast, monkeypatch):

@@ -122,3 +122,14 @@ def test_picks_are_of_the_tomogram_that_relion_knows(camfast, command, tomogram,
     assert {row[0] for row in rows} == {"TS_01"}
     assert rows[0][1] == "TS_01/1"
     assert json.loads((tmp_path / "cam.picks.json").read_text())["run_name"] == "TS_01"
+
+
+def test_what_a_kill_left_beside_a_finished_output_goes(camfast, command, tmp_path):
+    """Killed when the map was in its place, and the folder of unfinished work not yet removed, or not wholly."""
+    assert camfast(*command("--quiet")).code == 0
+    for more, code in (((), 2), (("--resume",), 0)):
+        part = tmp_path / ".cam.mrc.partial" / "parts" / "0000003.safetensors"
+        part.parent.mkdir(parents=True)
+        part.write_bytes(b"large")
+        assert camfast(*command("--quiet", *more)).code == code
+        assert not list(tmp_path.glob(".cam*"))

@@ -12,6 +12,11 @@ from camfast.scan.formats import mrc_writer, ome_zarr_writer
 from camfast.scan.windows import sizes
 
 WINDOW, STRIDE, CELL = (12, 8, 8), (8, 4, 8), 4
+SHAPE = (20, 16, 24)
+
+
+class Stop(Exception):  # noqa: N818 - it is no error
+    """What ends a scan from outside."""
 
 
 def density(shape, seed=0):
