@@ -43,11 +43,12 @@ def searched(machine: str, cases: int, seed: int) -> list[campaign.Outcome]:
 
 def inside(machine: str, cases: int, seed: int) -> None:
     """Run the calls here, and print what came of each op."""
+    room = campaign.INTERPRETED_ROOM if machine == "triton" else campaign.ROOM
     with machines.machine(machine) as backend:
         for op in campaign.PROPERTIES:
             if (machine, op) in machines.WITHOUT:
                 continue
-            outcome = campaign.run(op, backend, cases, seed)
+            outcome = campaign.run(op, backend, cases, seed, room)
             outcome.backend = machine
             print(json.dumps(asdict(outcome)), flush=True)
             if backend == "cpu":

@@ -23,6 +23,9 @@ PROPERTIES: dict[str, Property] = {
 ROOM = 4096
 """Elements of a tensor at most: the formula in extended precision has to follow."""
 
+INTERPRETED_ROOM = 512
+"""The same in Triton's interpreter, which takes seconds for what a kernel does in microseconds."""
+
 THREADED_ROOM = 1 << 18
 """Room for the elements from which on kernels take several threads."""
 

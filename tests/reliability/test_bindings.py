@@ -18,10 +18,10 @@ with open(path, "a") as stream:
 
 
 def test_wrong_calls_are_refused() -> None:
-    found = bindings.search(0, 400)
+    found = bindings.search(0, 150)
     assert not found.ended, found.ended
     assert not found.wrong, found.wrong
-    assert sum(found.tried.values()) == 400
+    assert sum(found.tried.values()) == 150
 
 
 def test_a_crash_and_a_wrong_call_that_is_accepted_are_found(tmp_path: Path) -> None:
