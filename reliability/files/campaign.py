@@ -14,8 +14,9 @@ from reliability.files.bombs import BOMBS
 from reliability.files.formats import FORMATS
 from reliability.files.workers import FINE, Outcome, Worker, write_files
 
-LIBRARIES = ("torch", "zarr", "tifffile", "nibabel", "mrcfile", "gemmi.cif", "PIL.Image", "camfast.scan",
-             "camfast.models", "camfast.cli", "camfast.plot", "torch._dynamo", "matplotlib.pyplot")  # fmt: skip
+READERS = ("torch", "zarr", "tifffile", "nibabel", "mrcfile", "gemmi.cif", "PIL.Image", "camfast.scan",
+           "camfast.models", "camfast.cli")  # fmt: skip
+OF_COMMANDS = ("camfast.plot", "torch._dynamo", "matplotlib.pyplot")
 MEMORY = Path("/dev/shm")  # where it is there, mutants don't wait for a disk
 
 
@@ -41,9 +42,9 @@ class Found:
         self.largest = max(self.largest, outcome.get("grown", 0))
 
 
-def load_libraries() -> None:
+def load_libraries(*, commanded: bool) -> None:
     """Import what workers need before they are forked; none of it starts a thread."""
-    for name in LIBRARIES:
+    for name in (*READERS, *(OF_COMMANDS if commanded else ())):
         importlib.import_module(name)
 
 
@@ -77,7 +78,8 @@ def tried(name: str, seed: int, cases: int, sample: int, bombs: Iterable[str], p
                 found.add(kind, what, outcome)
         worker.close()
         worker = Worker(name, seed, place, commanded=True)
-        for what, outcome in worker.read("command", range(0, cases, max(1, cases // max(1, sample))) if sample else ()):
+        chosen = range(0, cases, max(1, cases // sample)) if sample else ()
+        for what, outcome in worker.read("command", chosen):
             found.add("command", what, outcome)
         worker.close()
         made = FORMATS[name].seeds() if processes and not name.startswith("OME") else []
