@@ -50,10 +50,10 @@ def main() -> int:
         for counters in zip(*((one.mutants, one.bombs, one.commands) for one in found), strict=True)
     )
     summary = (
-        f"{mutants:,} mutants of small valid files (seed {options.seed}), {bombs} files that claim or unpack to "
-        f"far more than they are, and {commands:,} commands: {len(wrong)} wrong. Right is what a parser of its own reads in the "
-        "same bytes, or an error that names the file; in 5 s of processor time, and in no more memory than four times "
-        "the file or its array and 48 MB."
+        f"{mutants:,} mutants of small valid files (seed {options.seed}), {bombs} files that claim or unpack to more "
+        f"than they are, and {commands:,} commands: {len(wrong)} wrong. Right is what another parser reads in the same "
+        "bytes, or an error that names the file; in 5 s of processor time, and in no more memory than four times the "
+        "file or its array and 48 MB."
     )
     print(f"\n{summary}")
     if options.write:
