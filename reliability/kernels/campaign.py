@@ -93,7 +93,8 @@ def run(
     )  # fmt: skip
     @hypothesis.given(st.data())
     def holds(data: st.DataObject) -> None:
-        draw = Draw(data.draw, teams)
+        # Triton's interpreter, not a GPU, makes other numbers of bfloat16's subnormal ones
+        draw = Draw(data.draw, teams, tiny_bfloat16=backend != "triton")
         last.clear()
         last["said"] = draw.said
         outcome.cases += 1

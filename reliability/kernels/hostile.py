@@ -34,10 +34,13 @@ class Draw:
         What chooses.
     teams
         Where calls aren't compared with the formula but with themselves by so many threads: how many.
+    tiny_bfloat16
+        Whether bfloat16 numbers may be subnormal.
     """
 
-    def __init__(self, draw: Callable[..., Any], teams: Sequence[int] = ()) -> None:
+    def __init__(self, draw: Callable[..., Any], teams: Sequence[int] = (), *, tiny_bfloat16: bool = True) -> None:
         self._draw = draw
+        self._tiny_bfloat16 = tiny_bfloat16
         self.teams = tuple(teams)
         self.said: dict[str, Any] = {}
 
@@ -94,6 +97,8 @@ class Draw:
         for _ in range(planted if flat.numel() else 0):
             number = self.one_of(f"{name} special", (*_SPECIALS, torch.finfo(dtype).max, torch.finfo(dtype).tiny / 4))
             flat[int(torch.randint(flat.numel(), (), generator=generator))] = number
+        if dtype == torch.bfloat16 and not self._tiny_bfloat16:
+            flat[flat.abs() < torch.finfo(dtype).tiny] = 0
         tensor = laid_out(flat.view(tuple(shape)), self.one_of(f"{name} layout", layouts), generator)
         self.said[f"{name} shape"] = tuple(shape)
         return tensor
