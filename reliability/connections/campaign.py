@@ -27,9 +27,7 @@ MIB = 1 << 20
 FRAME = 4 * SIZE * SIZE  # overlay and frame, raw
 SLACK = 16 * MIB  # allocator, encoders' buffers, the server's own objects
 FRESH = 5.0  # seconds in which a page that opens is served, also under load, on a machine that does other things
-RARE = (
-    5.0  # seconds without a frame that a page of good faith may see under floods, which take all processors
-)
+RARE = 5.0  # seconds without a frame that a page of good faith may see under floods, which take all processors
 LATE = 5.0  # seconds that a busy machine may be late with what is due
 SELDOM = 1.0  # frames a second that it gets at least
 
