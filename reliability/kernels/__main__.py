@@ -58,11 +58,16 @@ def inside(machine: str, cases: int, seed: int) -> None:
 
 
 def reported(found: list[campaign.Outcome], command: str, circumstances: Circumstances) -> Report:
-    """The table: a row for each op on each machine."""
-    rows = tuple((one.op, one.backend, f"{one.cases:,}", str(len(one.wrong))) for one in found)
+    """The table: a row for each op, a column for each machine."""
+    machines = list(dict.fromkeys(one.backend for one in found))
+    rows = []
+    for op in dict.fromkeys(one.op for one in found):
+        own = {one.backend: one for one in found if one.op == op}
+        calls = (f"{own[machine].cases:,}" if machine in own else "–" for machine in machines)
+        rows.append((op, *calls, str(sum(len(one.wrong) for one in own.values()))))
     total = sum(one.cases for one in found)
     return Report(
-        "kernels", command, circumstances, ("op", "on", "calls", "found wrong"), rows,
+        "kernels", command, circumstances, ("calls of", *machines, "found wrong"), tuple(rows),
         [asdict(one) for one in found], f"{total:,} calls, {sum(len(one.wrong) for one in found)} defects.",
     )  # fmt: skip
 
