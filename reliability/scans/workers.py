@@ -13,7 +13,7 @@ import numpy as np
 from reliability.scans.processes import ROOT
 from reliability.scans.trials import Setting, Tally
 
-_PATIENCE = 60.0
+_PATIENCE = 240.0
 _SERVER = """
 import sys
 from camfast.scan.tasks.cluster import local
@@ -91,7 +91,7 @@ def lost(setting: Setting, rng: np.random.Generator, count: int) -> Tally:
             if kind in ("one", "both"):
                 for pid in pids if kind == "both" else pids[:1]:
                     with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL if rng.random() < 0.7 else signal.SIGTERM)
+                        os.kill(pid, signal.SIGKILL)  # one that is asked to end isn't started again by Dask
             else:
                 running.send(signal.SIGKILL if kind == "caller" else signal.SIGINT)
             tally.tried += 1
