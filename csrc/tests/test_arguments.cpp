@@ -134,8 +134,8 @@ TEST_F(Arguments, ScratchBeyond64Bits) {
     weights_view = {};
     // no channels: a grid of zeros, wanted only upsampled
     grid_view = {};
-    activations = contiguous(nothing, 2, 0, 4 * kMany * kMany),
-    gradients = contiguous(nothing, 4, 2, 0, 4 * kMany * kMany);
+    constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+    activations = contiguous(nothing, 2, 0, kMost), gradients = contiguous(nothing, 4, 2, 0, kMost);
     upsampling = {UpsampleMode::linear, {kAxis, kAxis, 4}, {1, 6, 8}, {}, Gain::spray};
     expect("grid_sizes");
     constexpr std::int64_t kCells = kAxis * kAxis;
