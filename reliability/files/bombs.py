@@ -170,7 +170,7 @@ def _nifti2() -> bytes:
 
 def _ome() -> bytes:
     """An OME-TIFF that promises 10⁹ sections; its text keeps its length."""
-    content = _tiff(ome=True)
+    content = _tiff(ome=True, metadata={"axes": "ZYX"})
     text = content[content.index(b"<OME") : content.index(b"</OME>")]
     longer = text.replace(b'SizeZ="4"', b'SizeZ="1000000000"')
     extra = len(longer) - len(text)
