@@ -106,9 +106,7 @@ class Recorder:
                 stack.callback(module.register_forward_hook(self._hook(name)).remove)
                 for enclosing in ancestors(model, name):
                     stack.callback(enclosing.register_forward_hook(self._keep_grad_mode).remove)
-            for (
-                name
-            ) in self.units:  # behind the others, as a layer may be explained in one call and be asked in another
+            for name in self.units:  # behind the others: a layer may be explained in one call and be asked in another
                 stack.callback(find(model, name)[1].register_forward_hook(self._look(name)).remove)
             yield
 
@@ -168,8 +166,9 @@ class Recorder:
         return hook
 
     def _note_given(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, args: Any, keywords: Any) -> None:  # noqa: ARG001 (torch's signature)
-            if self.listens():
+        # torch notes that a hook takes keywords after the hook itself: another thread may come in between
+        def hook(module: nn.Module, args: Any, keywords: Any = None) -> None:  # noqa: ARG001 (torch's signature)
+            if keywords is not None and self.listens():
                 tensors = (one for one in (*args, *keywords.values()) if isinstance(one, Tensor))
                 self.given.setdefault(name, []).append([(tensor, _version(tensor)) for tensor in tensors])
 

@@ -36,7 +36,7 @@ def test_each_test_that_the_page_names_is_there() -> None:
     assert rows
     for row in rows:
         for name in row.split("`")[1::2]:
-            if name.startswith("test_"):
+            if name.startswith("test_") and not name.endswith(".py"):
                 assert f"def {name}(" in tests or f"{name})" in tests or f"{name}," in tests, name
 
 
