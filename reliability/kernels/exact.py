@@ -88,7 +88,8 @@ def weighted_sum(A: Array, weights: Exact, arithmetic: Arithmetic) -> Exact:
     A = A.astype(LONG)[:, None]
     with np.errstate(all="ignore"):
         found = _sum(A * weights.value[..., None], 2, arithmetic)
-        carried = np.where(A == 0, LONG(0), np.abs(A) * weights.bound[..., None])
+        known = np.isfinite(weights.bound)[..., None]  # a weight that may be infinite makes NaN of 0
+        carried = np.where((A == 0) & known, LONG(0), np.where(known, np.abs(A) * weights.bound[..., None], np.inf))
         return Exact(found.value, found.bound + carried.sum(2))
 
 
