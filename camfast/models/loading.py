@@ -21,6 +21,8 @@ from camfast.models.builtin import BUILTINS, Builtin
 from camfast.models.preprocess import Preprocess
 from camfast.models.weights import Weights, read_weights
 
+LARGEST_LIST = 1 << 20  # bytes of JSON
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -143,6 +145,8 @@ def _arguments(name: str, builtin: Builtin, weights: Weights, path: Path) -> dic
         return {}  # the comparison of keys then says what is missing
     layers = path.with_suffix(".json")
     if name == "meshnet" and layers.is_file():
+        if (size := layers.stat().st_size) > LARGEST_LIST:
+            raise InputError(f"{layers}: {size:,} bytes, expected a JSON list of layers; move it, or export it again")
         with foreign(f"{layers}: not a JSON list of layers", "export the list again"):
             arguments["layers"] = json.loads(layers.read_text(encoding="utf-8"))
     return arguments

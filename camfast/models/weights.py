@@ -23,6 +23,7 @@ from camfast._foreign import foreign
 from camfast._whole import write_whole
 from camfast.errors import InputError
 
+DIRECTORY = 0x10  # among the attributes of a record
 LARGEST_FACTOR = 4  # bytes of weights for one of their file: tied ones count more than once
 KNOWN_METADATA: dict[str, tuple[type, ...]] = {
     "arguments": (dict,),
@@ -177,16 +178,20 @@ def _unpickle_tensors(path: Path) -> Any:
 
 
 def _check_archive(path: Path) -> None:
-    """Make sure that an archive's records are not far more than the file: torch.save doesn't pack them.
+    """Make sure that an archive's records are not far more than the file, as torch.save doesn't pack them, and files.
 
     Raises
     ------
     InputError
-        If they are.
+        If they aren't.
     """
     with zipfile.ZipFile(path) as archive:
-        claimed = sum(record.file_size for record in archive.infolist())
-    _check_claim(claimed, path)
+        records = archive.infolist()
+    _check_claim(sum(record.file_size for record in records), path)
+    for record in records:
+        if record.external_attr & DIRECTORY and record.file_size:
+            # torch takes what happens to be in memory for the values of it
+            raise InputError(f"{path}: damaged: {reprlib.repr(record.filename)} is marked as a folder; save it again")
 
 
 def _check_claim(claimed: int, path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from camfast._text import printable
 from camfast.errors import InputError
 from camfast.models import Preprocess, cnn1, load, meshnet, read_weights, save_weights
 
@@ -115,6 +116,25 @@ def test_an_archive_that_unpacks_to_far_more_is_refused_before_it_is_read(tmp_pa
         read_weights(tmp_path / "w.pt")
 
 
+def test_a_record_that_is_marked_as_a_folder_is_refused_as_torch_reads_other_memory(tmp_path, module):
+    stream = io.BytesIO()
+    torch.save(module.state_dict(), stream)
+    content = bytearray(stream.getvalue())
+    entry = content.rindex(b"archive/data/1PK") - 46  # of the archive's directory
+    assert content[entry : entry + 4] == b"PK\x01\x02"
+    content[entry + 38] = 0x10
+    (tmp_path / "w.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"w.pt: damaged: 'archive/data/1' is marked as a folder"):
+        read_weights(tmp_path / "w.pt")
+
+
+def test_a_list_of_layers_of_megabytes_is_not_parsed(tmp_path):
+    torch.save(meshnet(3, 2).state_dict(), tmp_path / "m.pt")
+    (tmp_path / "m.json").write_text("[" + "0," * 600_000 + "0]")
+    with pytest.raises(InputError, match=r"m\.json: 1,200,003 bytes, expected a JSON list of layers"):
+        load("meshnet", tmp_path / "m.pt")
+
+
 @pytest.mark.parametrize(
     ("tensor", "says"),
     [
@@ -144,3 +164,8 @@ def test_state_dicts_damaged_anywhere_are_read_or_refused_without_a_warning(tmp_
                 refusals.append(str(error))
     assert refusals
     assert all("w.pt: " in refusal for refusal in refusals)
+
+
+def test_a_label_turns_no_line_around():
+    assert printable("a\u202eb\u2066c") == "a\\u202eb\\u2066c"
+    assert printable("é∞ שלום") == "é∞ שלום"
