@@ -24,7 +24,7 @@ HERE = f"process {os.getpid()} on {re.escape(socket.gethostname())}"
 @pytest.fixture
 def hasty(monkeypatch):
     monkeypatch.setattr(locking, "_BEAT", 0.05)
-    monkeypatch.setattr(locking, "_WATCH", 1.0)
+    monkeypatch.setattr(locking, "_WATCH", 2.0)
 
 
 @pytest.fixture
@@ -83,6 +83,31 @@ def test_without_locks_a_dead_one_is_taken_over(tmp_path, without_locks):
     (tmp_path / "lock").write_text("process 1 on another-machine\nabc\n7\n")
     with Lock(tmp_path, tmp_path / "cam.mrc") as lock:
         lock.check()
+
+
+def test_a_folder_that_goes_while_it_is_watched_is_made_again(tmp_path, without_locks):
+    """The other scan has finished."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "lock").write_text("process 1 on another-machine\nabc\n7\n")
+    gone = threading.Timer(0.3, lambda: shutil.rmtree(folder))
+    gone.start()
+    with Lock(folder, tmp_path / "cam.mrc") as lock:
+        lock.check()
+        gone.join()
+        assert folder.exists()
+
+
+def test_of_two_that_begin_at_once_without_locks_one_goes_on(tmp_path, without_locks, monkeypatch):
+    monkeypatch.setattr(locking, "_BEAT", 0.5)
+    with ThreadPoolExecutor(2) as pool:
+        locks = [Lock(tmp_path, tmp_path / "cam.mrc") for _ in range(2)]
+        ends = [pool.submit(lock.__enter__) for lock in locks]
+        failed = [end.exception() for end in ends]
+    assert sorted(error is None for error in failed) == [False, True]
+    for lock, error in zip(locks, failed, strict=True):
+        if error is None:
+            lock.__exit__(None, None, None)
 
 
 def test_another_machine_whose_lock_is_not_seen_here_is_known_by_its_beat(tmp_path, hasty):

@@ -47,6 +47,13 @@ class Lock:
         self._ended = threading.Event()
 
     def __enter__(self) -> Self:
+        while not self._taken():
+            pass
+        threading.Thread(target=self._beat, name="camfast-lock", daemon=True).start()
+        return self
+
+    def _taken(self) -> bool:
+        """Take the folder; False where it went meanwhile, as another process has finished."""
         self._descriptor, known = self._opened()
         try:
             record = self._record()
@@ -56,12 +63,15 @@ class Lock:
             self._write(0)
             if not known:  # two that began at once find the record of the one that came last
                 time.sleep(_BEAT / 10)
-            self.check()
+            if self._is_own():
+                return True
+            raise self._refused(self._record())
+        except FileNotFoundError:
+            os.close(self._descriptor)
+            return False
         except BaseException:
             os.close(self._descriptor)
             raise
-        threading.Thread(target=self._beat, name="camfast-lock", daemon=True).start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
