@@ -5,9 +5,11 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any, NoReturn
+from types import FrameType
+from typing import Any
 
 INTERRUPTED = 130
+_WAIT = 0.05  # seconds until it is looked again whether an import has ended
 _came: list[int] = []
 
 
@@ -21,16 +23,30 @@ def end_in_one_line() -> None:
         signal.signal(signal.SIGINT, _end)
 
 
-def interrupt(number: int, _frame: Any) -> NoReturn:
+def interrupt(number: int, frame: FrameType | None) -> None:
     """Handle a signal as Python does Ctrl-C, and remember it: code in C may make another error of the exception.
+
+    While something is imported it waits: a module in C++ that meets an exception there may abort the process.
 
     Raises
     ------
     KeyboardInterrupt
-        Always.
+        When nothing is being imported.
     """
     _came.append(number)
-    raise KeyboardInterrupt
+    if _imports(frame):
+        signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, _WAIT)
+    else:
+        raise KeyboardInterrupt
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def was_interrupted() -> bool:
@@ -52,6 +68,9 @@ def check_interrupted() -> None:
 
 def forget_interrupts() -> None:
     """Begin anew, where a command has ended and the process goes on."""
+    if signal.getsignal(signal.SIGALRM) is interrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
     _came.clear()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from camfast import cli
+from camfast import _interrupt, cli
 from tests.scan.cases import cut_small
 
 PATIENCE = 120.0
@@ -111,8 +111,9 @@ def forked(arguments: Sequence[str], log: Path, prepare: Callable[[], None] | No
     try:
         os.setsid()
         _redirect(log)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # ignored where this runs in the background
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        for number in (signal.SIGTERM, signal.SIGHUP):  # ignored where this runs in the background
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, _interrupt._end)  # as it is when a new interpreter has imported camfast
         if prepare is not None:
             prepare()
         code = cli.main(arguments)

@@ -1,5 +1,6 @@
 """The command itself: help, versions, information, and how quick it starts."""
 
+import importlib
 import json
 import os
 import signal
@@ -103,6 +104,25 @@ def test_an_interrupt_in_a_callback_that_may_raise_nothing_is_not_printed(camfas
     monkeypatch.setattr("camfast.cli.info.gather", gather)
     ran = camfast("info")
     assert (ran.code, ran.err) == (130, "camfast: interrupted; no partial output was left\n")
+
+
+def test_an_interrupt_while_the_command_imports_something_waits(camfast, monkeypatch, tmp_path):
+    """A module in C++ that meets the exception may abort the process."""
+    (tmp_path / "slow_to_import.py").write_text(
+        "import os, pathlib, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(0.3)\npathlib.Path('whole').touch()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def gather():
+        importlib.import_module("slow_to_import")
+        time.sleep(5)
+
+    monkeypatch.setattr("camfast.cli.info.gather", gather)
+    ran = camfast("info")
+    assert (ran.code, ran.err) == (130, "camfast: interrupted; no partial output was left\n")
+    assert (tmp_path / "whole").exists()
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_nohup_stays_nohup(camfast, monkeypatch):
