@@ -54,8 +54,9 @@ def _terminated_like_interrupted() -> Iterator[None]:
         return
     before = {number: signal.getsignal(number) for number in _ENDING_SIGNALS}
     said = sys.unraisablehook
-    # in a callback that may raise nothing Python prints the exception and drops it; the scan finds it out
-    sys.unraisablehook = lambda lost: None if isinstance(lost.exc_value, KeyboardInterrupt) else said(lost)
+    # in a callback that may raise nothing Python prints the exception and drops it, and the scan finds it out;
+    # what was being built when it came, such as an event loop, complains too when it goes
+    sys.unraisablehook = lambda lost: None if was_interrupted() else said(lost)
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:  # nohup stays nohup
             signal.signal(number, interrupt)
@@ -77,6 +78,8 @@ def _end(options: argparse.Namespace, text: str, code: int) -> int:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    if was_interrupted():  # of what was left undone
+        return
     print(f"camfast: warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
 
 

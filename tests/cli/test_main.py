@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 
@@ -106,10 +107,30 @@ def test_an_interrupt_in_a_callback_that_may_raise_nothing_is_not_printed(camfas
     assert (ran.code, ran.err) == (130, "camfast: interrupted; no partial output was left\n")
 
 
+def test_what_was_being_built_when_an_interrupt_came_complains_to_nobody(camfast, monkeypatch):
+    class HalfMade:
+        def __init__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+            self.loop = 1
+
+        def __del__(self):
+            warnings.warn("never awaited", RuntimeWarning, stacklevel=1)
+            raise AttributeError("loop")
+
+    def gather():
+        HalfMade()
+
+    monkeypatch.setattr("camfast.cli.info.gather", gather)
+    ran = camfast("info")
+    assert (ran.code, ran.err) == (130, "camfast: interrupted; no partial output was left\n")
+
+
 def test_an_interrupt_while_the_command_imports_something_waits(camfast, monkeypatch, tmp_path):
     """A module in C++ that meets the exception may abort the process."""
     (tmp_path / "slow_to_import.py").write_text(
-        "import os, pathlib, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(0.3)\npathlib.Path('whole').touch()\n"
+        "import os, pathlib, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(0.3)\n"
+        "pathlib.Path('whole').touch()\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
