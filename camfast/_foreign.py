@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 
 from camfast._text import printable
@@ -68,17 +68,12 @@ def foreign(before: str, after: str, *loggers: str, warns: bool = True) -> Itera
         logging.getLogger(name).addFilter(_LISTENER)  # of no effect the second time, or outside such a block
     heard: list[str] = []
     token = _heard.set(heard)
-    kept = warnings.catch_warnings() if warns else None
     try:
-        if kept is not None:
-            kept.__enter__()
-            warnings.simplefilter("ignore")
-        yield heard
+        with warnings.catch_warnings(action="ignore") if warns else nullcontext():
+            yield heard
     except CamfastError:
         raise
     except Exception as error:
         raise InputError(f"{before} ({reason(error)}); {after}") from error
     finally:
-        if kept is not None:
-            kept.__exit__(None, None, None)
         _heard.reset(token)

@@ -1,7 +1,7 @@
 """Lines and branches of ``camfast/`` that the ordinary tests reach: ``python -m reliability.coverage``.
 
-It runs ``make test`` under coverage, processes that tests start among it. What only a GPU can run isn't counted: the
-list, with the reason for each, stands in ``pyproject.toml`` (``[tool.coverage.run] omit``). Lines and branches have to
+It runs ``make test`` under coverage, processes that tests start among it. What only a GPU can run is not counted: the
+list, with its reasons, stands in ``pyproject.toml`` (``[tool.coverage.report] omit``). Lines and branches have to
 be covered by 95 % each.
 """
 

@@ -23,6 +23,7 @@ _CAMERA = "sim:192x160@{fps:g}"
 _LEVELS = (0.0, 4000.0)
 _CHECKED = 20  # one overlay of so many is made again in float64
 _STEPS = 3  # of 255: rounding, and a colour's neighbour in its table, whose steps are up to 4
+_SAME = 1e-3  # of the map's largest value: float32, from an input that was resampled in float32, against float64
 _WAIT = 10.0
 _METHODS = ("gradcam", "respond", "hirescam")
 
@@ -47,7 +48,7 @@ class Checking:
         grid = grid.relu() if shown.settings.method != "respond" else grid
         found = torch.from_numpy(shown.grid.copy()).double()
         largest = grid.abs().max().item()
-        if not (found - grid).abs().max().item() <= 1e-3 * largest + 1e-9:
+        if not (found - grid).abs().max().item() <= _SAME * largest + 1e-9:
             self.wrong = f"frame {shown.frame.number}: its map isn't that of plain autograd in float64"
         colours = painted(torch.from_numpy(shown.gray.copy()), found.float(), shown.low, shown.high)
         if np.abs(shown.rgb - colours).max() > _STEPS:

@@ -46,7 +46,7 @@ def test_branches_alone_are_enough_to_miss() -> None:
 
 def test_what_is_not_counted_is_there() -> None:
     """A name in the list that is no file any more would hide nothing, and nobody would know."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["coverage"]["run"]
-    assert settings["branch"]
-    for pattern in settings["omit"]:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["coverage"]
+    assert settings["run"]["branch"]
+    for pattern in settings["report"]["omit"]:
         assert list(ROOT.glob(pattern)), pattern
