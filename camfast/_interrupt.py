@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 INTERRUPTED = 130
+_CAN_WAIT = hasattr(signal, "setitimer")  # Windows has none
 _WAIT = 0.05  # seconds until it is looked again whether an import has ended
 _came: list[int] = []
 
@@ -34,7 +35,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
         When nothing is being imported.
     """
     _came.append(number)
-    if _imports(frame):
+    if _CAN_WAIT and _imports(frame):
         signal.signal(signal.SIGALRM, interrupt)
         signal.setitimer(signal.ITIMER_REAL, _WAIT)
     else:
@@ -68,7 +69,7 @@ def check_interrupted() -> None:
 
 def forget_interrupts() -> None:
     """Begin anew, where a command has ended and the process goes on."""
-    if signal.getsignal(signal.SIGALRM) is interrupt:
+    if _CAN_WAIT and signal.getsignal(signal.SIGALRM) is interrupt:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
     _came.clear()
