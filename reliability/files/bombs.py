@@ -61,6 +61,34 @@ def _chunk_of_zeros(version: int) -> Files:
     return {name: packed if Path(name).name[0] not in "z." else content for name, content in files.items()}
 
 
+def _frame_that_says_nothing() -> bytes:
+    """A frame of Zstandard (RFC 8878) in blocks of 128 kB of zeros, four bytes each, without its size."""
+    blocks = [(last | 1 << 1 | 1 << 17 << 3).to_bytes(3, "little") + b"\0" for last in [0] * ((LARGE >> 17) - 1) + [1]]
+    return b"\x28\xb5\x2f\xfd\x00\x58" + b"".join(blocks)
+
+
+def _chunks_that_say_nothing(version: int) -> Files:
+    """Chunks of Zstandard, in Zarr 3 in a shard."""
+    import google_crc32c
+
+    packed = _frame_that_says_nothing()
+    if version == 2:
+        files = _store(2, compressor={"id": "zstd", "level": 0})
+        return {name: packed if Path(name).name[0] not in "z." else content for name, content in files.items()}
+    numbers = {"name": "bytes", "configuration": {"endian": "little"}}
+    packing = {"name": "zstd", "configuration": {"level": 0, "checksum": False}}
+    settings = {
+        "chunk_shape": [2, 3, 6],
+        "codecs": [numbers, packing],
+        "index_codecs": [numbers, {"name": "crc32c"}],
+        "index_location": "end",
+    }
+    files = _store(3, chunk_grid=_grid(6), codecs=[{"name": "sharding_indexed", "configuration": settings}])
+    index = (bytes(8) + len(packed).to_bytes(8, "little")) * 6
+    index += google_crc32c.value(index).to_bytes(4, "little")
+    return {"zarr.json": files["zarr.json"], "c/0/0/0": packed + index}
+
+
 def _tiff(**options: Any) -> bytes:
     import numpy as np
     import tifffile
@@ -238,6 +266,7 @@ BOMBS: dict[str, tuple[str, str, Callable[[], Files]]] = {
                 },
             ),
             ("chunks of 800 MB of zeros", lambda v=version: _chunk_of_zeros(v)),
+            ("chunks of 800 MB that don't say so", lambda v=version: _chunks_that_say_nothing(v)),
         )
     },
     "safetensors with a header of an exabyte": ("safetensors", "a.safetensors", lambda: {"": _length_of_an_exabyte()}),

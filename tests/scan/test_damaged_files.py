@@ -3,7 +3,6 @@
 import bz2
 import gzip
 import logging
-import lzma
 import struct
 import warnings
 import zlib
@@ -12,13 +11,12 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
-import zarr
 
 from camfast._foreign import foreign, reason
 from camfast.cli import inputs
 from camfast.errors import InputError
 from camfast.scan import read_volume
-from camfast.scan.formats import contents, ome_zarr, packing
+from camfast.scan.formats import contents
 from camfast.scan.lists import list_tomograms
 from reliability.files import seeds
 from tests.scan.test_mrc import patch, write
@@ -142,7 +140,6 @@ def test_a_strip_that_unpacks_to_a_gigabyte_is_refused(tmp_path, data, monkeypat
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, data.astype(np.uint8), photometric="minisblack", metadata=None, compression="zlib")
     content, strip = bytearray(path.read_bytes()), zlib.compress(bytes(80 << 20))
-    assert len(strip) > packing.SMALL
     struct.pack_into("<I", content, tiff_fields(content)[273], len(content))
     struct.pack_into("<I", content, tiff_fields(content)[279], len(strip))
     path.write_bytes(bytes(content) + strip)
@@ -192,114 +189,6 @@ def test_damaged_nifti_headers(tmp_path, data, offset, content, says):
         return
     with pytest.raises(InputError, match=f"a.nii: .*{says}"):
         read_volume(tmp_path / "a.nii")
-
-
-@pytest.fixture(params=[2, 3])
-def store(request, tmp_path, data):
-    array = zarr.create_array(
-        tmp_path / "a.zarr", shape=SHAPE, dtype="f4", chunks=(2, 3, 6), zarr_format=request.param, fill_value=7
-    )
-    array[...] = data
-    return tmp_path / "a.zarr", ("zarr.json" if request.param == 3 else ".zarray")
-
-
-@pytest.mark.parametrize("chunks", [None, "huge"])
-def test_zarr_metadata_of_petabytes_are_refused(store, monkeypatch, chunks):
-    path, name = store
-    text = (path / name).read_text()
-    text = text.replace("    4,\n", f"    {1 << 20},\n", 1).replace("    5,\n", f"    {1 << 20},\n", 1)
-    assert str(1 << 20) in text
-    if chunks:
-        monkeypatch.setattr(ome_zarr, "LARGEST_VOLUME", 1 << 60)
-        text = text.replace("2,\n", f"{1 << 20},\n", 1).replace("3,\n", f"{1 << 20},\n", 1)
-    (path / name).write_text(text)
-    with pytest.raises(InputError, match=r"a.zarr: (its metadata promise|chunk \(0, 0, 0\) .*promises) [\d,]+ bytes"):
-        read_volume(path).data[:1, :1]
-
-
-@pytest.mark.parametrize(
-    ("damage", "says"),
-    [
-        (lambda _: "[" * 100_000, "no OME-Zarr image"),
-        (lambda text: text.replace("2,\n", "0,\n", 1), "."),
-        (lambda text: text.replace("4,\n", "-4,\n", 1), "."),
-        (lambda text: text.replace("4,\n", "1e999,\n", 1), "."),
-        (lambda text: text.replace("3,\n", '"three",\n', 1), "."),
-        (lambda _: "null", "no OME-Zarr image"),
-    ],
-)
-def test_damaged_zarr_metadata(store, damage, says):
-    path, name = store
-    (path / name).write_text(damage((path / name).read_text()))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(InputError, match=f"a.zarr: .*{says}"):
-            np.asarray(read_volume(path).data)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"axes": [{"name": name} for name in "zyxz"]},
-        {"axes": None},
-        {"coordinateTransformations": [{"type": "scale", "scale": [1, None, 1]}]},
-        {"coordinateTransformations": [{"type": "scale", "scale": [1]}]},
-        {"coordinateTransformations": 3},
-    ],
-)
-def test_damaged_multiscales(tmp_path, data, changes):
-    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
-    group.create_array("0", data=data)
-    image = {"axes": [{"name": name} for name in "zyx"], "datasets": [{"path": "0"}], **changes}
-    group.attrs["ome"] = {"multiscales": [image]}
-    with pytest.raises(InputError, match=r"a.zarr: (no OME-Zarr image|the image has the axes)"):
-        read_volume(tmp_path / "a.zarr")
-
-
-def test_a_translation_that_is_no_number_is_none(tmp_path, data):
-    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
-    group.create_array("0", data=data)
-    steps = [{"type": "scale", "scale": [1e308] * 3}, {"type": "translation", "translation": [1e308] * 3}]
-    axes = [{"name": name, "type": "space", "unit": "millimeter"} for name in "zyx"]
-    group.attrs["ome"] = {
-        "multiscales": [{"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}]
-    }
-    volume = read_volume(tmp_path / "a.zarr")
-    assert (volume.voxel_angstrom, volume.origin) == (None, (0.0, 0.0, 0.0))
-
-
-@pytest.mark.parametrize("version", [2, 3])
-def test_a_chunk_that_unpacks_to_more_than_it_should_is_refused(tmp_path, data, version):
-    import numcodecs
-
-    packing_ = numcodecs.Zlib(1) if version == 2 else zarr.codecs.GzipCodec(level=1)
-    array = zarr.create_array(
-        tmp_path / "a.zarr", shape=SHAPE, dtype="f4", chunks=SHAPE, zarr_format=version, compressors=packing_
-    )
-    array[...] = data
-    pack = zlib.compress if version == 2 else gzip.compress
-    (tmp_path / "a.zarr" / ("0.0.0" if version == 2 else "c/0/0/0")).write_bytes(pack(bytes(80 << 20)))
-    with pytest.raises(InputError, match=r"a.zarr: chunk \(0, 0, 0\) \(z, y, x\) unpacks to more than its 480 bytes"):
-        read_volume(tmp_path / "a.zarr").data[0]
-
-
-@pytest.mark.parametrize("pack", [zlib.compress, gzip.compress, bz2.compress, lzma.compress])
-def test_what_parts_unpack_to_is_found_without_keeping_it(pack):
-    content = bytes(3 << 20)
-    assert packing.holds_more(pack(content), len(content) - 1)
-    assert not packing.holds_more(pack(content), len(content))
-    assert not packing.holds_more(pack(content)[:-20] + b"damaged, as it is", len(content))
-    assert not packing.holds_more(b"plain", 0)
-
-
-def test_zstandard_and_blosc_say_what_they_unpack_to():
-    import numcodecs
-
-    for size in (100, 300, 70_000):
-        assert packing.says_of_itself(numcodecs.Zstd().encode(bytes(size))) == size
-        assert packing.says_of_itself(bytes(numcodecs.Blosc().encode(np.zeros(size, np.uint8)))) == size
-    assert packing.says_of_itself(b"plain") is None
-    assert packing.holds_more(numcodecs.Zstd().encode(bytes(300)), 299)
 
 
 @pytest.mark.parametrize(

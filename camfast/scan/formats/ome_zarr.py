@@ -1,25 +1,17 @@
 """OME-Zarr: versions 0.4 (Zarr 2) and 0.5 (Zarr 3) are read at full resolution."""
 
-import math
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from camfast._extras import require
 from camfast._foreign import foreign, short
 from camfast.errors import InputError
-from camfast.scan.formats.chunked import LARGEST_KEPT, ChunkedArray
 from camfast.scan.formats.codecs import check_numbers
-from camfast.scan.formats.lazy import Shape
-from camfast.scan.formats.packing import LARGEST_RATIO, SMALL, holds_more, says_of_itself
+from camfast.scan.formats.zarr_chunks import chunked
 from camfast.scan.volumes import Volume, angstrom_per, check_axes, checked, known_origin, known_voxel_size
 
-LARGEST_VOLUME = 1 << 40  # bytes; a larger one is real, but not without files that may hold it
 MARKS = ("zarr.json", ".zgroup", ".zarray")
 
 
@@ -46,7 +38,7 @@ def read_ome_zarr(path: Path) -> Volume:
         if not isinstance(node, zarr.Group):
             check_numbers(node, path)
             check_axes(str(path), node.shape)
-            return checked(Volume(_chunked(path, node, (0, 1, 2)), path=path))
+            return checked(Volume(chunked(path, node, (0, 1, 2)), path=path))
         image, node = _image(node, path)
         array = node[image["datasets"][0]["path"]]
         axes = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in image["axes"]]
@@ -67,7 +59,7 @@ def read_ome_zarr(path: Path) -> Volume:
         units = [angstrom_per(axes[index].get("unit")) for index in order]
         sizes = [scale[index] * unit for index, unit in zip(order, units, strict=True)]
         origin = known_origin([translation[index] * unit for index, unit in zip(order, units, strict=True)])
-        return checked(Volume(_chunked(path, array, order), known_voxel_size(sizes), origin, path=path))
+        return checked(Volume(chunked(path, array, order), known_voxel_size(sizes), origin, path=path))
 
 
 def _image(group: Any, path: Path) -> tuple[Mapping[str, Any], Any]:
@@ -81,84 +73,6 @@ def _image(group: Any, path: Path) -> tuple[Mapping[str, Any], Any]:
         attributes = dict(group.attrs)
         attributes = attributes.get("ome", attributes)
     return attributes["multiscales"][0], group
-
-
-def _chunked(path: Path, array: Any, order: Shape) -> ChunkedArray:
-    z, y, x = order
-    shape, chunks = tuple(array.shape), tuple(array.chunks)
-    if min(*shape, *chunks) <= 0:
-        raise InputError(f"{path}: empty, or damaged: shape {shape}, chunks {chunks}; copy or export the store again")
-    load = _Chunks(path, array, order)
-    load.check_claims()
-    return ChunkedArray(load, (shape[z], shape[y], shape[x]), (chunks[z], chunks[y], chunks[x]), array.dtype)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Chunks:
-    """Chunks of a Zarr array, their axes brought to (z, y, x)."""
-
-    path: Path
-    array: Any
-    order: Shape
-
-    def __call__(self, index: Shape) -> NDArray[Any]:
-        part = [slice(None)] * len(self.array.shape)
-        for axis, place in zip(self.order, index, strict=True):
-            size = self.array.chunks[axis]
-            part[axis] = slice(place * size, (place + 1) * size)
-        others = [axis for axis in range(len(part)) if axis not in self.order]
-        with foreign(
-            f"{self.path}: chunk {index} (z, y, x) is damaged", "copy or export the store again", "zarr", warns=False
-        ):
-            self._check(index)
-            values = np.asarray(self.array[tuple(part)])
-        values = values.transpose([*others, *self.order]).reshape([values.shape[axis] for axis in self.order])
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
-
-    def _unpacks_to_more(self, file: Path, stored: int, limit: int) -> bool:
-        if getattr(self.array, "compressors", ()):
-            with file.open("rb") as packed:
-                head = packed.read(stored if stored > SMALL else SMALL)
-            return holds_more(head, limit) if stored > SMALL else (says_of_itself(head) or 0) > limit
-        return False
-
-    def check_claims(self) -> None:
-        """Make sure that a store whose metadata claim a volume that no disk holds has more than its metadata."""
-        claimed = math.prod(self.array.shape) * self.array.dtype.itemsize
-        if claimed <= LARGEST_VOLUME:
-            return
-        stored = 0
-        for path in self.path.rglob("*"):
-            stored += path.stat().st_size
-            if stored * LARGEST_RATIO >= claimed:
-                return
-        raise InputError(
-            f"{self.path}: its metadata promise {claimed:,} bytes, shape {tuple(self.array.shape)}, and its files hold "
-            f"{stored:,}; copy or export the store again"
-        )
-
-    def _check(self, index: Shape) -> None:
-        """Make sure that a chunk is no larger than what is stored of it can be, before room is made for it."""
-        places = dict(zip(self.order, index, strict=True))
-        sizes = self.array.shards or self.array.chunks
-        inside = [places.get(axis, 0) * chunk // size for axis, (chunk, size) in enumerate(
-            zip(self.array.chunks, sizes, strict=True))]  # fmt: skip
-        file = self.path / self.array.path / self.array.metadata.encode_chunk_key(tuple(inside))
-        stored = file.stat().st_size if file.is_file() else 0
-        claimed = math.prod(self.array.chunks) * self.array.dtype.itemsize
-        if not stored:  # as large as the volume lets it be, of the value that stands for what is missing
-            claimed //= math.prod(self.array.chunks)
-            claimed *= math.prod(min(pair) for pair in zip(self.array.chunks, self.array.shape, strict=True))
-        if claimed > LARGEST_KEPT and claimed > LARGEST_RATIO * stored:
-            raise InputError(
-                f"{self.path}: chunk {index} (z, y, x) promises {claimed:,} bytes, and {stored:,} are stored of it; "
-                "copy or export the store again"
-            )
-        if stored and self.array.shards is None and self._unpacks_to_more(file, stored, 2 * claimed):
-            raise InputError(
-                f"{self.path}: chunk {index} (z, y, x) unpacks to more than its {claimed:,} bytes; copy or export the "
-                "store again"
-            )
 
 
 def _placement(image: Mapping[str, Any], names: Sequence[str]) -> tuple[list[float], list[float]]:

@@ -14,9 +14,11 @@ from camfast._foreign import foreign
 from camfast.errors import InputError
 from camfast.scan.formats.contents import open_contents
 from camfast.scan.formats.lazy import Shape
-from camfast.scan.formats.packing import LARGEST_RATIO, SMALL, holds_more
+from camfast.scan.formats.packing import LARGEST_RATIO, unpacks_beyond
 
 ADVICE = "export it again without compression, or as MRC"
+PACKERS = {8: "zlib", 32946: "zlib", 50013: "zlib", 34925: "lzma", 34926: "zstd", 50000: "zstd"}  # by numbers of TIFF
+SMALL = 1 << 16  # bytes of packed padding that are not worth a look
 
 
 class Pages:
@@ -82,9 +84,11 @@ class Pages:
                 f"{stored:,} in {len(parts)}{', some of them behind the end of the file' if outside else ''}; {ADVICE}"
             )
         limit = math.prod(keyframe.chunks) * keyframe.dtype.itemsize
+        packer = PACKERS.get(int(keyframe.compression))
+        if packer is None:
+            return
         for offset, count in parts:
-            if count > SMALL and keyframe.compression != 1:
-                packed = np.empty(count, np.uint8)
-                self._contents.read_into(packed, offset)
-                if holds_more(packed.tobytes(), 2 * limit):
-                    raise InputError(f"{self._path}: page {number} unpacks to more than its {limit:,} bytes; {ADVICE}")
+            packed = np.empty(count, np.uint8)
+            self._contents.read_into(packed, offset)
+            if unpacks_beyond(packer, packed.tobytes(), 2 * limit):
+                raise InputError(f"{self._path}: page {number} unpacks to more than its {limit:,} bytes; {ADVICE}")
