@@ -85,9 +85,9 @@ napari: build    ## the napari plugin in napari itself, which it installs, on a 
 	$(BIN)/python -m pip install -q --no-deps -r requirements-napari.txt
 	xvfb-run -a -s "-screen 0 1400x1000x24" $(BIN)/python -m pytest -m napari tests/napari
 
-live: build      ## the live page in Chromium and Micro-Manager's demo camera (needs apt-get install chromium; see requirements-live.txt)
+live: build      ## the live page and the pages of scans in Chromium, and Micro-Manager's demo camera (needs apt-get install chromium; see requirements-live.txt)
 	$(BIN)/python -m pip install -q --no-deps -r requirements-live.txt
-	$(BIN)/python -m pytest -m "browser or micromanager" tests/live
+	$(BIN)/python -m pytest -m "browser or micromanager" tests/live tests/scan/test_pages_in_chromium.py
 
 docs: build      ## the documentation, into build/site, and its links (needs apt-get install doxygen)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

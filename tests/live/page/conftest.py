@@ -4,19 +4,10 @@ from typing import Any
 import pytest
 
 from camfast.live.serving import PageServer
-from tests.live.page import browsers
+from tests import browsers
 from tests.live.serving.fakes import FakeControl, Pump, Scene
 
 CLASSES = ("mitochondrion", "ribosome", "membrane", "vesicle", "nothing", *(f"kind {i}" for i in range(5, 1000)))
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
-    if browsers.CHROMIUM is None:
-        pytest.skip("chromium isn't installed: apt-get install chromium")
-    with browsers.browser() as chromium:
-        yield chromium
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import camfast
 from camfast.live import Looks, Session, open_source
 from camfast.live.serving import PageServer
 from camfast.models import Preprocess
-from tests.live.page import browsers
+from tests import browsers
 
 PICTURES = Path(__file__).resolve().parents[3] / "docs" / "pictures"
 SOURCE, SIZE = "sim:768x768@10", 192

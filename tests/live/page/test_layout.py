@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from camfast.live.serving import PageServer
-from tests.live.page import browsers
+from tests import browsers
 from tests.live.page.conftest import CLASSES, Opened
 from tests.live.serving.fakes import FakeControl, Scene
 

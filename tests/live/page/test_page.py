@@ -13,7 +13,7 @@ import camfast
 from camfast.live import Looks, Session, open_source
 from camfast.live.serving import PageServer
 from camfast.models import Preprocess
-from tests.live.page import browsers
+from tests import browsers
 from tests.live.page.conftest import CLASSES, Opened
 from tests.live.page.screenshots import LEVELS, SIZE, particles
 from tests.live.serving.fakes import FakeControl, Pump, Scene, until

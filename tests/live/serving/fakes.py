@@ -82,6 +82,7 @@ class Scene:
     size: int = 64
     number: int = 0
     target: int = 1
+    name: str = "scene"
     rgb: np.ndarray = field(init=False)
     gray: np.ndarray = field(init=False)
 
@@ -110,7 +111,9 @@ class Scene:
         scores = np.full(len(self.control.choices.classes), -2, np.float32)
         scores[:5] = np.roll([4.0, 2.5, 1.5, 1.0, -0.5], self.target)
         shown = Shown(
-            frame=Frame((257 * frame).astype(np.uint16), self.number, time.perf_counter(), f"scene_{self.number}"),
+            frame=Frame(
+                (257 * frame).astype(np.uint16), self.number, time.perf_counter(), f"{self.name}_{self.number}"
+            ),
             rgb=self.rgb,
             make_gray=lambda: self.gray,
             grid=heat[::8, ::8].astype(np.float32),
