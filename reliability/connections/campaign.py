@@ -99,6 +99,7 @@ class Measured:
         found = [
             f"{what}: {value:,.0f}, at most {bound:,.0f}" for what, (value, bound) in bounds.items() if value > bound
         ]
+        found += [f"it printed {line!r}" for line in dict.fromkeys(self.said.splitlines()[:20])]
         if TOKEN in self.said:
             found.append("the token stands in what the server printed")
         if self.closed:

@@ -44,6 +44,7 @@ class Line:
     """The connection under a websocket."""
 
     buffered: Callable[[], int]
+    closing: Callable[[], bool]
     abort: Callable[[], None]
 
 
@@ -157,6 +158,8 @@ class Client:
                 self._sending = None
 
     async def _put(self, message: str | bytes) -> None:
+        if self._line.closing():  # many messages may still wait to be read of one who has gone
+            raise self._gone(1006)
         try:
             await (self._socket.send_bytes if isinstance(message, bytes) else self._socket.send_text)(message)
         except RuntimeError as error:  # it was closed below, for a message that is too large or no text

@@ -171,5 +171,6 @@ def _line(connections: Iterable[Any], client: tuple[str, int]) -> Line | None:
     """Find the connection of a client among uvicorn's: ASGI has no word for one that can't be closed in peace."""
     for connection in connections:
         if connection.client == client:
-            return Line(connection.transport.get_write_buffer_size, connection.transport.abort)
+            transport = connection.transport
+            return Line(transport.get_write_buffer_size, transport.is_closing, transport.abort)
     return None

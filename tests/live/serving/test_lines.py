@@ -1,6 +1,7 @@
 """Connections of HTTP are bounded in number and time, whatever they send or read."""
 
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -125,6 +126,23 @@ def test_a_page_that_was_closed_below_leaves_no_line_in_the_log(
         with watch(server) as page:
             next_frame(page)
     assert capfd.readouterr() == ("", "")
+
+
+def test_answers_to_one_who_has_gone_leave_no_line_in_the_log(
+    server: PageServer, scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = b'{"type":"change","alpha":7}'
+    wrong = bytes([0x81, 0x80 | len(wrong), 0, 0, 0, 0]) + wrong  # masked by nothing
+    caplog.set_level("WARNING")
+    for _ in range(20):
+        with watch(server) as page:
+            page.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            page.socket.sendall(150 * wrong)
+            page.socket.close()  # without a goodbye
+    with watch(server) as page:
+        scene.put(server)
+        next_frame(page)
+    assert caplog.text == ""
 
 
 def test_what_goes_wrong_here_is_said(
