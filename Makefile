@@ -15,7 +15,7 @@ STUDIES := sum_to_score confidence receptive_field segmentation attentive gradie
 OWN := build/studies/subtomograms_snr0.5.safetensors
 PYTHON_FILES := camfast kernels tests bench reliability examples studies docs/site setup.py
 
-.PHONY: help tools build demo test lint format types cpp-test cpp-package clang-test arm-test napari live docs docs-serve wheel-check parity bench bench-quick train-quick studies studies-quick gpu-check sanitize reliability soak mutants coverage audit release-check clean
+.PHONY: help tools build demo test lint format types cpp-test cpp-package clang-test arm-test napari live docs docs-serve wheel-check parity bench bench-quick train-quick studies studies-quick gpu-check sanitize reliability soak mutants coverage audit slow release-check clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -63,7 +63,7 @@ types: build     ## mypy, strict
 cpp-test: build  ## the C++ tests (needs GoogleTest: apt-get install libgtest-dev)
 	$(BIN)/cmake -S . -B build/cpp-test -G Ninja -DCMAKE_BUILD_TYPE=Release -DCAMFAST_TESTS=ON -DCAMFAST_WERROR=ON -DCAMFAST_CUDA=OFF
 	$(BIN)/cmake --build build/cpp-test
-	$(BIN)/ctest --test-dir build/cpp-test --output-on-failure
+	$(BIN)/ctest --test-dir build/cpp-test -j 2 --output-on-failure
 
 cpp-package: build  ## the C++ package, installed, moved, found and called by examples/cpp (with clang, doxygen and pkg-config where they are)
 	$(BIN)/python -m pytest -m cpp tests/cpp
@@ -72,7 +72,7 @@ clang-test: build  ## the C++ tests compiled by clang++ (needs apt-get install c
 	@command -v clang++ >/dev/null || { echo "clang++ is missing: apt-get install clang"; exit 1; }
 	$(BIN)/cmake -S . -B build/clang-test -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release -DCAMFAST_TESTS=ON -DCAMFAST_WERROR=ON -DCAMFAST_CUDA=OFF
 	$(BIN)/cmake --build build/clang-test
-	$(BIN)/ctest --test-dir build/clang-test --output-on-failure
+	$(BIN)/ctest --test-dir build/clang-test -j 2 --output-on-failure
 
 arm-test: build  ## the C++ tests for 64-bit Arm, emulated (needs apt-get install g++-aarch64-linux-gnu qemu-user-static libgtest-dev)
 	$(BIN)/cmake -S /usr/src/googletest -B build/arm-googletest -G Ninja -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/csrc/tests/aarch64-linux-gnu.cmake -DBUILD_GMOCK=OFF -DCMAKE_INSTALL_PREFIX=$(CURDIR)/build/arm-prefix
@@ -178,8 +178,12 @@ coverage: build  ## lines and branches that the ordinary tests reach
 audit: build     ## known vulnerabilities of what is pinned, and whether all of it is pinned
 	$(BIN)/python -m reliability.audit
 
-release-check: test lint types cpp-test clang-test cpp-package wheel-check docs parity napari live bench sanitize reliability soak audit  ## everything, the long tests too
+slow: build      ## the tests that need minutes each
 	$(BIN)/python -m pytest -m slow
+
+release-check: build  ## everything, the long checks too, some hours; PARTS="slow soak" makes a few of them
+	$(BIN)/python -m reliability.release --write $(PARTS)
+	$(BIN)/python -m reliability.page
 
 clean:           ## forget .venv and everything that was built
 	rm -rf $(VENV) build demo camfast/_C*.so *.egg-info

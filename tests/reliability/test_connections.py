@@ -11,14 +11,14 @@ from reliability.connections.campaign import Measured, Phase, State, rows, run
 
 
 def test_a_page_of_good_faith_outlives_the_others() -> None:
-    found = run(shared(60), 4.0, lifetime=1.0, too_slow=2.0)
+    found = run(shared(60), 3.0, lifetime=1.0, too_slow=2.0)
     assert found.faults() == [], json.dumps(found.seen)
     assert len(rows(found)) == 3
 
 
 def test_a_server_that_waits_for_ever_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(campaign, "LATE", 1.0)
-    found = run({"dawdle": 8}, 4.0, lifetime=600.0, too_slow=2.0)
+    found = run({"dawdle": 8}, 2.0, lifetime=600.0, too_slow=2.0)
     faults = " ".join(replace(found, lifetime=0.5).faults())
     assert "milliseconds of a request that never ends" in faults
 

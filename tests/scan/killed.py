@@ -22,7 +22,7 @@ from camfast.scan import Volume, write_volumes
 from camfast.scan.tasks.staging import Staging
 from tests.scan.cases import STRIDE, WINDOW, contents, cut_small, density, small_network
 
-MOMENTS = 10
+MOMENTS = 6  # python -m reliability.scans tries fifty
 MOVES = (*range(9), 20)  # the last ones when the folder is removed, file by file
 SHAPE = (30, 34, 38)
 

@@ -25,7 +25,7 @@ def served(tmp_path):
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "cam.zarr" / "out").symlink_to(tmp_path / "secret")
     with FolderServer({"map.zarr": tmp_path / "cam.zarr"}, SITE) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
 
         def ask(path, method="GET", **headers):

@@ -42,6 +42,7 @@ class FolderServer(ThreadingHTTPServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = _MOST  # connections that come at once wait a moment, and not a second or more each
 
     def __init__(self, folders: Mapping[str, Path], origin: str, port: int = 0) -> None:
         self.folders = {name: path.resolve() for name, path in folders.items()}
