@@ -99,7 +99,7 @@ void fused_cam(int method, bool relu, int dtype, Int t, Int n, Int c, Int p, Add
         output(dtype, n, t, p, grid, grid_sn, grid_st),
         output(dtype, n, t, c, weights, weights_sn, weights_st),
         static_cast<std::uint8_t*>(mutable_pointer(ill)), bands,
-        output(dtype, n, t, o0 * o1 * o2, maps, maps_sn, maps_st),
+        output(dtype, n, t, times(o0, o1, o2), maps, maps_sn, maps_st),
         workspace_of(scratch, scratch_bytes, counters, counter_count), stream_of(device, stream)));
 }
 

@@ -8,6 +8,10 @@
 namespace camfast::cuda {
 namespace {
 
+bool known(WeightMethod method) noexcept {
+    return method >= WeightMethod::gradcam && method <= WeightMethod::respond;
+}
+
 template <class T>
 WeightsOut<Accumulator<T>> weights_out(const Problem& problem, const Weights& weights,
                                        std::uint8_t* ill) noexcept {
@@ -89,6 +93,7 @@ Status weights_pass(const Problem& problem, WeightMethod method, const Weights& 
 
 WorkspaceSize channel_weights_workspace(WeightMethod method, const View& activations,
                                         const View& gradients) noexcept {
+    if (!known(method) || !is_problem(activations, &gradients, gradients.sizes[0])) return {};
     const Problem problem = describe(activations, &gradients, gradients.sizes[0]);
     return larger(weights_pass_size(problem, method), weights_pass_size(unpacked(problem), method));
 }
@@ -96,7 +101,7 @@ WorkspaceSize channel_weights_workspace(WeightMethod method, const View& activat
 Status channel_weights(WeightMethod method, const View& activations, const View& gradients,
                        const MutableView& weights, std::uint8_t* ill_conditioned, const Workspace& workspace,
                        const Stream& stream) noexcept {
-    if (method < WeightMethod::gradcam || method > WeightMethod::respond)
+    if (!known(method))
         return invalid("method", "unknown; it is gradcam (0), gradcampp (1), xgradcam (2) or respond (3)");
     Problem problem;
     if (const Status status = make_problem(activations, &gradients, gradients.sizes[0], problem);

@@ -55,6 +55,10 @@ Status map_on_grid(CamMethod cam, bool relu, const Problem& problem, const Mutab
     return status.ok() ? weighted_sum_pass(problem, kept, relu, grid, workspace, stream) : status;
 }
 
+bool known(CamMethod method) noexcept {
+    return method >= CamMethod::gradcam && method <= CamMethod::rectified_product;
+}
+
 Status check(CamMethod method, const Problem& problem, const MutableView& grid, const MutableView& weights,
              const std::uint8_t* ill_conditioned) noexcept {
     const bool weighted = method <= CamMethod::respond;
@@ -72,9 +76,10 @@ Status check(CamMethod method, const Problem& problem, const MutableView& grid, 
 Status check_upsampling(const Problem& problem, const BandView (&bands)[3],
                         const MutableView& maps) noexcept {
     if (const Status status = check_bands("bands", bands, 3); !status.ok()) return status;
-    if (bands[0].cells * bands[1].cells * bands[2].cells != problem.p)
-        return invalid("bands", "have cells whose product is not p");
-    const std::int64_t sizes[3] = {problem.n, problem.t, bands[0].pixels * bands[1].pixels * bands[2].pixels};
+    const std::int64_t cells[3] = {bands[0].cells, bands[1].cells, bands[2].cells};
+    const std::int64_t pixels[3] = {bands[0].pixels, bands[1].pixels, bands[2].pixels};
+    if (product(cells) != problem.p) return invalid("bands", "have cells whose product is not p");
+    const std::int64_t sizes[3] = {problem.n, problem.t, product(pixels)};
     return check_output("maps", maps, problem.dtype, sizes);
 }
 
@@ -82,6 +87,7 @@ Status check_upsampling(const Problem& problem, const BandView (&bands)[3],
 
 WorkspaceSize fused_cam_workspace(CamMethod method, const View& activations, const View& gradients,
                                   int device) noexcept {
+    if (!known(method) || !is_problem(activations, &gradients, gradients.sizes[0])) return {};
     const Problem problem = describe(activations, &gradients, gradients.sizes[0]);
     return larger(size_of(method, problem, device, false), size_of(method, unpacked(problem), device, false));
 }
@@ -90,8 +96,7 @@ Status fused_cam(CamMethod cam, bool relu, const View& activations, const View& 
                  const MutableView& grid, const MutableView& weights, std::uint8_t* ill_conditioned,
                  const BandView (&bands)[3], const MutableView& maps, const Workspace& workspace,
                  const Stream& stream) noexcept {
-    if (cam < CamMethod::gradcam || cam > CamMethod::rectified_product)
-        return invalid("method", "unknown; it is 0 ... 6");
+    if (!known(cam)) return invalid("method", "unknown; it is 0 ... 6");
     Problem problem;
     if (const Status status = make_problem(activations, &gradients, gradients.sizes[0], problem);
         !status.ok())
@@ -106,6 +111,8 @@ Status fused_cam(CamMethod cam, bool relu, const View& activations, const View& 
     const bool upsamples = maps.data != nullptr;
     if (upsamples)
         if (const Status status = check_upsampling(problem, bands, maps); !status.ok()) return status;
+    // an empty grid needs no weights, unless somebody asks for them
+    if (problem.n * problem.t * problem.p == 0 && !weights.data && !ill_conditioned && !upsamples) return {};
     const Status status = map_on_grid(cam, relu, problem, grid, weights, ill_conditioned, workspace, stream);
     if (!status.ok() || !upsamples) return status;
     return upsample_maps("fused_cam", grid.dtype, problem.n, problem.t,

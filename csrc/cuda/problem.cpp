@@ -1,5 +1,7 @@
 #include "cuda/problem.h"
 
+#include <limits>
+
 namespace camfast::cuda {
 namespace {
 
@@ -20,6 +22,15 @@ bool packable(const Source& source, std::int64_t element, std::int64_t length, s
     const std::int64_t packet = kAlignment / element;
     return stride == 1 && length % packet == 0 && source.t % packet == 0 && source.n % packet == 0 &&
            row_stride % packet == 0 && reinterpret_cast<std::uintptr_t>(source.data) % kAlignment == 0;
+}
+
+/// Whether bytes can be counted of all arrays, those also that have some axes of an empty one.
+bool countable(const View& activations, std::int64_t targets) noexcept {
+    std::int64_t left = std::numeric_limits<std::int64_t>::max() / kAlignment;
+    for (const std::int64_t size :
+         {targets, activations.sizes[0], activations.sizes[1], activations.sizes[2]})
+        left /= std::max<std::int64_t>(size, 1);
+    return left > 0;
 }
 
 }  // namespace
@@ -57,8 +68,16 @@ Problem describe(const View& activations, const View* gradients, std::int64_t ta
 Status make_problem(const View& activations, const View* gradients, std::int64_t targets,
                     Problem& problem) noexcept {
     if (const Status status = check_pair(activations, gradients, targets); !status.ok()) return status;
+    if (!countable(activations, targets))
+        return invalid("activations", "has sizes whose product with that of the targets is no 64-bit number");
     problem = describe(activations, gradients, targets);
     return {};
+}
+
+bool is_problem(const View& activations, const View* gradients, std::int64_t targets) noexcept {
+    View a = activations, g = gradients ? *gradients : View{};
+    a.data = g.data = &a;  // any address does
+    return targets >= 0 && check_pair(a, gradients ? &g : nullptr, targets).ok() && countable(a, targets);
 }
 
 Problem unpacked(Problem problem) noexcept {

@@ -33,6 +33,9 @@ struct Problem {
 Status make_problem(const View& activations, const View* gradients, std::int64_t targets,
                     Problem& problem) noexcept;
 
+/// Whether the views but for their addresses, and the targets, are those of a problem.
+bool is_problem(const View& activations, const View* gradients, std::int64_t targets) noexcept;
+
 /// The same without checks; null addresses count as aligned.
 Problem describe(const View& activations, const View* gradients, std::int64_t targets) noexcept;
 

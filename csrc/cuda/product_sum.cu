@@ -27,6 +27,7 @@ Status product_sum_pass(const Problem& problem, Rectify rectify, bool relu, cons
 }
 
 WorkspaceSize product_sum_workspace(const View& activations, const View& gradients) noexcept {
+    if (!is_problem(activations, &gradients, gradients.sizes[0])) return {};
     const Problem problem = describe(activations, &gradients, gradients.sizes[0]);
     return larger(product_sum_pass_size(problem), product_sum_pass_size(unpacked(problem)));
 }

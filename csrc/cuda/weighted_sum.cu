@@ -26,6 +26,7 @@ Status weighted_sum_pass(const Problem& problem, const Weights& weights, bool re
 }
 
 WorkspaceSize weighted_sum_workspace(const View& activations, std::int64_t targets) noexcept {
+    if (!is_problem(activations, nullptr, targets)) return {};
     const Problem problem = describe(activations, nullptr, targets);
     return larger(weighted_sum_pass_size(problem), weighted_sum_pass_size(unpacked(problem)));
 }

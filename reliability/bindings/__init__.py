@@ -9,6 +9,8 @@ it. No function of machine addresses could; `camfast.ops`, its only caller, take
 So every array lies in a room of its own with space around it, and where drawn sizes or strides reach beyond, its
 address is null.
 
+`camfast._C_cuda` is called the same way on the emulated device, with null addresses only.
+
 `camfast.ops` itself is called with wrong arguments too, and has to raise a TypeError, a ValueError or a
 `camfast.CamfastError`.
 

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.report import Circumstances, Report, table
+from reliability.bindings.device import KIND, built
 from reliability.record import keep
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0
 """Seconds that one call may take."""
-KINDS = ("camfast._C", "camfast.ops")
+KINDS = ("camfast._C", KIND, "camfast.ops")
 
 
 @dataclass
@@ -42,11 +43,10 @@ class Found:
     ended: list[tuple[str, str]] = field(default_factory=list)
 
 
-def search(
-    seed: int, cases: int, command: tuple[str, ...] = (sys.executable, "-m", "reliability.bindings.child")
-) -> Found:
+def search(seed: int, cases: int, command: tuple[str, ...] = ()) -> Found:
     """Make the calls, in as many processes as it takes."""
     found = Found()
+    command = command or (sys.executable, "-m", "reliability.bindings.child", str(built()))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "calls.jsonl"
         path.touch()

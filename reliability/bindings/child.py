@@ -10,7 +10,7 @@ import torch
 
 import camfast
 from camfast.ops import native
-from reliability.bindings import gate
+from reliability.bindings import device, gate
 from reliability.bindings.contracts import Calls
 from reliability.bindings.mutants import Mutant, addresses, drawn
 
@@ -35,10 +35,10 @@ class Log:
         self._stream.flush()
 
 
-def main(seed: int, first: int, cases: int, path: Path) -> None:
-    """Make the calls `first` to `cases` - 1 of a seed."""
+def main(binding: Path, seed: int, first: int, cases: int, path: Path) -> None:
+    """Make the calls `first` to `cases` - 1 of a seed, those of the emulated device by a binding that was built."""
     torch.set_num_threads(1)
-    calls = Calls()
+    calls, emulated = Calls(), device.load(binding)
     with path.open("a") as stream:
         log = Log(stream)
         for number in range(first, cases):
@@ -47,6 +47,8 @@ def main(seed: int, first: int, cases: int, path: Path) -> None:
             kind = number % 4
             if kind == 3:
                 gate.attempt(draw, log)
+            elif number % 8 == 1:
+                device.attempt(emulated, draw, log)
             elif kind == 2 and number % 8 == 2:
                 _odd(draw, log)
             else:
@@ -128,4 +130,4 @@ def _odd(draw: random.Random, log: Log) -> None:
 
 if __name__ == "__main__":
     assert camfast.__version__
-    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:5]), Path(sys.argv[5]))

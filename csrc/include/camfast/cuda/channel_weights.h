@@ -12,7 +12,7 @@ namespace camfast::cuda {
 /// \param method       see WeightMethod.
 /// \param activations  as in the call.
 /// \param gradients    as in the call.
-/// \return bytes and counters of its workspace.
+/// \return bytes and counters of its workspace; none for arguments that it refuses.
 WorkspaceSize channel_weights_workspace(WeightMethod method, const View& activations,
                                         const View& gradients) noexcept;
 

@@ -14,7 +14,7 @@ namespace camfast::cuda {
 /// \param activations  as in the call.
 /// \param gradients    as in the call.
 /// \param device       number of the stream's device.
-/// \return bytes and counters of its workspace.
+/// \return bytes and counters of its workspace; none for arguments that it refuses.
 WorkspaceSize fused_cam_workspace(CamMethod method, const View& activations, const View& gradients,
                                   int device) noexcept;
 

@@ -11,7 +11,7 @@ namespace camfast::cuda {
 ///
 /// \param activations  as in the call.
 /// \param gradients    as in the call.
-/// \return bytes and counters of its workspace.
+/// \return bytes and counters of its workspace; none for arguments that it refuses.
 WorkspaceSize product_sum_workspace(const View& activations, const View& gradients) noexcept;
 
 /// As camfast::product_sum, on memory of the stream's device.

@@ -11,7 +11,7 @@ namespace camfast::cuda {
 ///
 /// \param activations  as in the call.
 /// \param targets      T, the second size of the weights.
-/// \return bytes and counters of its workspace.
+/// \return bytes and counters of its workspace; none for arguments that it refuses.
 WorkspaceSize weighted_sum_workspace(const View& activations, std::int64_t targets) noexcept;
 
 /// As camfast::weighted_sum, on memory of the stream's device.
