@@ -181,8 +181,8 @@ audit: build     ## known vulnerabilities of what is pinned, and whether all of 
 slow: build      ## the tests that need minutes each
 	$(BIN)/python -m pytest -m slow
 
-release-check: build  ## everything, the long checks too, some hours; PARTS="slow soak" makes a few of them
-	$(BIN)/python -m reliability.release --write $(PARTS)
+release-check: test lint types cpp-test clang-test cpp-package wheel-check docs parity napari live bench reliability soak  ## everything, the long checks too: some hours
+	$(BIN)/python -m reliability.release --write
 	$(BIN)/python -m reliability.page
 
 clean:           ## forget .venv and everything that was built

@@ -1,4 +1,4 @@
-"""All checks that are made before a release, the long ones too: ``python -m reliability.release [PART ...] [--write]``.
+"""The long checks that have no table of their own: ``python -m reliability.release [PART ...] [--write]``.
 
 Each part is a target of the Makefile. One that fails doesn't keep the others from being tried; 1 is returned then.
 ``--write`` keeps when each part was run last, on which commit, how long it took and how it ended; parts that aren't run
@@ -15,10 +15,7 @@ from pathlib import Path
 from bench.report import ROOT, Circumstances, Report, commit, now, table
 from reliability.record import RESULTS, keep, kept
 
-PARTS = (
-    "lint", "types", "test", "cpp-test", "clang-test", "cpp-package", "wheel-check", "docs", "parity", "napari", "live",
-    "sanitize", "slow", "reliability", "soak", "audit", "bench",
-)  # fmt: skip
+PARTS = ("sanitize", "slow", "audit")
 COLUMNS = ("part", "last run", "commit", "minutes", "ended")
 Row = tuple[str, ...]
 
