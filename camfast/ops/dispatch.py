@@ -67,6 +67,12 @@ def backends(op: str, device: str | torch.device = "cpu") -> dict[str, str]:
     return {name: _failure(op, name, device.type) or "ok" for name in names}
 
 
+def check_backend(backend: object) -> None:
+    """Check that a backend is one, or None."""
+    if backend is not None and backend not in BACKENDS:
+        raise ValueError(f"backend must be None or one of {', '.join(BACKENDS)}, found {backend!r}")
+
+
 def choose(op: str, device: torch.device, backend: str | None) -> ModuleType:
     """Return the module whose function of the op's name runs it.
 
@@ -81,8 +87,7 @@ def choose(op: str, device: torch.device, backend: str | None) -> ModuleType:
         return native
     if backend == "torch":
         return reference
-    if backend is not None and backend not in BACKENDS:
-        raise ValueError(f"backend must be None or one of {', '.join(BACKENDS)}, found {backend!r}")
+    check_backend(backend)
     status = {name: text for name, text in backends(op, device).items() if backend in (None, name) and name != "torch"}
     for name, text in status.items():
         if text == "ok":

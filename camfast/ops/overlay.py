@@ -114,6 +114,7 @@ def _level(name: str, value: float | Tensor, image: Tensor) -> float | Tensor:
     """A number, or a float32 tensor of no axis on the image's device."""
     if not isinstance(value, Tensor):
         return float(value)
+    check_dense(name, value)
     if value.ndim != 0:
         raise ValueError(f"{name} must be a number or a tensor of no axis, found the shape {tuple(value.shape)}")
     check_same_device(image, value, name)

@@ -124,6 +124,7 @@ class Op:
             raise ValueError(
                 "out= can't be used where autograd records or torch traces the call: leave it out, or detach the inputs"
             )
+        dispatch.check_backend(backend)
         if is_differentiated(*tensors):  # torch.func wants a formula that it can look into
             return getattr(reference, self.name)(*prepared)
         result = getattr(torch.ops.camfast, self.name)(*self._as_schema(prepared), backend=backend)

@@ -121,6 +121,9 @@ public:
     /// Notes that something is no tensor.
     void skip() { bytes_.push_back('-'); }
 
+    /// Notes that outputs come in a tuple: one of one output is no output.
+    void enter() { bytes_.push_back('('); }
+
     Owned bytes() const {
         return owned(PyBytes_FromStringAndSize(bytes_.data(), static_cast<Py_ssize_t>(bytes_.size())));
     }
@@ -193,6 +196,7 @@ Owned signature(PyObject* arguments, PyObject* out, PyObject* backend) {
     if (!PyTuple_Check(out)) {
         if (!layout.add_output(out)) return py::none();
     } else {
+        layout.enter();
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(out); ++i)
             if (!layout.add_output(PyTuple_GET_ITEM(out, i))) return py::none();
     }

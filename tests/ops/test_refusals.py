@@ -37,6 +37,8 @@ INDEX = torch.zeros(2, 3, 4, 4, dtype=torch.int32)
         lambda odd: ops.overlay(odd, A[:, 0], low=0, high=1),
         lambda odd: ops.overlay(A[:, 0], odd, low=0, high=1),
         lambda odd: ops.overlay(A[:, 0], A[:, 0], low=0, high=1, colormap=odd),
+        lambda odd: ops.overlay(A[:, 0], A[:, 0], low=odd, high=1),
+        lambda odd: ops.overlay(A[:, 0], A[:, 0], low=0, high=odd),
         lambda odd: ops.running_max(A, INDEX, odd, 3),
         lambda odd: ops.running_max(odd, INDEX, A, 3),
         lambda odd: ops.window_sum(TOTAL, odd, torch.zeros(3, 2, dtype=torch.int64), TAPER),
@@ -63,6 +65,27 @@ def test_tensors_without_strides(call: Callable[[Any], Any], tensor: torch.Tenso
 def test_indices_without_strides(which: str, call: Callable[[], Any]) -> None:
     with pytest.raises(TypeError, match=f"{which} must be a dense tensor, found one that is torch.sparse_coo"):
         call()
+
+
+@pytest.mark.parametrize("backend", ["gpu", 3, A, torch.nn.Linear(1, 1)])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_backends_that_are_none(backend: Any, recorded: bool) -> None:
+    with pytest.raises(ValueError, match="backend must be None or one of cpu, cuda, triton, torch, found"):
+        ops.fused_cam(A, A.clone().requires_grad_(recorded), "gradcam", backend=backend)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_tuple_of_one_output_is_no_output(known: bool) -> None:
+    grid, image = torch.rand(2, 3, 4), torch.rand(2, 3, 4)
+    for out in (None, torch.empty(2, 6, 8)):
+        for _ in range(2 * known):  # such a call has passed its checks
+            ops.linear_upsample(grid, (6, 8), out=out)
+        with pytest.raises(TypeError, match="out must be a torch tensor, found tuple"):
+            ops.linear_upsample(grid, (6, 8), out=(out,))  # type: ignore[arg-type]
+    for _ in range(2 * known):
+        ops.overlay(image, grid, low=0, high=1)
+    with pytest.raises(TypeError, match="out must be a torch tensor, found tuple"):
+        ops.overlay(image, grid, low=0, high=1, out=(None,))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("flag", [A, torch.zeros(0), "no", None, [True], 0.5])
