@@ -44,7 +44,7 @@ def overlay_kernel(
     image, heat, table, result,  # (N, H, W[, 3]), (N, h, w) contiguous, (256, 3) bytes, (N, H, W, 3) bytes or words
     low, high, alpha, black, gain, threshold,  # low and high: numbers, or where they are; gain = 255 / (white - black)
     y_first, y_weights, x_first, x_weights,
-    h, w, H, W, i_n, i_y, i_x, i_c,
+    h, w, H, W, o_n, i_n, i_y, i_x, i_c,  # o_n in bytes or words
     Y_TAPS: tl.constexpr, X_TAPS: tl.constexpr, ON_DEVICE: tl.constexpr, GRAY: tl.constexpr, WORDS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -88,10 +88,10 @@ def overlay_kernel(
         behind = tl.minimum(front + 1, BLOCK - 1)
         both = tl.gather(rgb, front, 0).to(tl.int64) | (tl.gather(rgb, behind, 0).to(tl.int64) << 24)
         word = (both >> (8 * (v % 3))).to(tl.int32)
-        first_word = row * (W // 4 * 3) + block * (BLOCK // 4 * 3)
+        first_word = n * o_n + y * (W // 4 * 3) + block * (BLOCK // 4 * 3)
         tl.store(result + first_word + v, word, (v < BLOCK // 4 * 3) & (block * (BLOCK // 4 * 3) + v < W // 4 * 3))
     else:
-        target = result + 3 * (row * W + x)
+        target = result + n * o_n + 3 * (y * W + x)
         tl.store(target, (rgb & 255).to(tl.uint8), inside)
         tl.store(target + 1, (rgb >> 8 & 255).to(tl.uint8), inside)
         tl.store(target + 2, (rgb >> 16).to(tl.uint8), inside)
@@ -110,7 +110,7 @@ def overlay(
     threshold: float,
     out: Tensor,
 ) -> None:
-    """Fill out, bytes (N, H, W, 3), contiguous, from an image (N, H, W) or (N, H, W, 3) of any strides.
+    """Fill out, bytes (N, H, W, 3), each picture contiguous, from an image (N, H, W) or (N, H, W, 3) of any strides.
 
     ``heat`` is (N, h, w) and ``table`` (256, 3) bytes, both contiguous; ``axes`` are y and x. ``low`` and ``high`` are
     both numbers, or both tensors of one element on the image's device, which nothing waits for.
@@ -119,10 +119,11 @@ def overlay(
     y, x = axes
     gray = image.ndim == 3
     block = max(min(power_of_two(W), _BLOCK), 4)
-    words = W % 4 == out.data_ptr() % 4 == out.storage_offset() % 4 == 0
+    o_n = out.stride(0) if N > 1 else 0
+    words = W % 4 == o_n % 4 == out.data_ptr() % 4 == out.storage_offset() % 4 == 0
     overlay_kernel[(N * H * cdiv(W, block),)](
-        image, heat, table, out.view(-1).view(torch.int32) if words else out,
+        image, heat, table, out.as_strided((4,), (1,)).view(torch.int32) if words else out,
         low, high, alpha, black, 255.0 / (white - black), threshold, y.first, y.weights, x.first, x.weights,
-        y.cells, x.cells, H, W, *strides(image), *((0,) if gray else ()),
+        y.cells, x.cells, H, W, o_n // 4 if words else o_n, *strides(image), *((0,) if gray else ()),
         Y_TAPS=y.taps, X_TAPS=x.taps, ON_DEVICE=isinstance(low, Tensor), GRAY=gray, WORDS=words, BLOCK=block,
     )  # fmt: skip

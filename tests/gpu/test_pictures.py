@@ -39,6 +39,19 @@ def test_overlay(runner: Runner, dtype: torch.dtype, layout: str, sigma: float |
             _check(out, ops.overlay(image, heat.double(), backend="torch", **options), 0.6)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("gap", [1, 4, 192])
+def test_pictures_with_gaps_between_them(runner: Runner, gap: int) -> None:
+    for _, size in PICTURES:
+        pixels = 3 * size[0] * size[1]
+        room = torch.full((2 * (pixels + gap),), 77, dtype=torch.uint8, device=runner.device)
+        out = room.as_strided((2, *size, 3), (pixels + gap, 3 * size[1], 3, 1))
+        image, heat = _image(runner, (2, *size), torch.float32), runner.place(torch.randn(2, 3, 2))
+        options = {"low": -0.8, "high": 1.1, "alpha": 0.6}
+        ops.overlay(image, heat, out=out, backend=runner.backend, **options)
+        _check(out, ops.overlay(image, heat.double(), backend="torch", **options), 0.6)
+        assert bool((out.fill_(77).new_tensor(77) == room).all())
+
+
 def _check(found: torch.Tensor, expected: torch.Tensor, alpha: float) -> None:
     """Equal but where a half was rounded to the other side: of the result, or of the table's index."""
     difference = (found.int() - expected.int()).abs()
