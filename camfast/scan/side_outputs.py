@@ -1,6 +1,7 @@
 """What is written beside a map: the windows' scores and labels, picks, and a page that shows it all."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,19 +103,26 @@ class SideOutputs:
         self, plan: Planned, scores: Tensor, noted: list[dict[str, Any]], names: list[str], about: dict[str, Any]
     ) -> None:
         self.plan, self.scores, self.noted, self.names, self.about = plan, scores, noted, names, about
+        self._files: set[Path] = set()
         self.picks = self._picks() if {"picks", "report"} & set(plan.asked.also) else None
 
     def write(self, folder: Path, path: Path) -> None:
         """Write what was asked for into the folder of the map, under the names that it will have beside ``path``."""
         inside, also = folder / path.name, self.plan.asked.also
-        if "scores" in also:
-            self._scores(ending_of(inside, _ENDINGS["scores"]))
-        if "labels" in also:
-            self._labels(ending_of(inside, _ENDINGS["labels"]))
-        if "picks" in also:
-            self._pick_files(inside)
-        if "report" in also:
-            self._report(ending_of(inside, _ENDINGS["report"]), inside)
+        steps: dict[str, Callable[[], None]] = {
+            "scores": lambda: self._scores(ending_of(inside, _ENDINGS["scores"])),
+            "labels": lambda: self._labels(ending_of(inside, _ENDINGS["labels"])),
+            "picks": lambda: self._pick_files(inside),
+            "report": lambda: self._report(ending_of(inside, _ENDINGS["report"]), inside),
+        }
+        for name, step in steps.items():
+            if name in also:
+                step()
+                self._files.update(_files(folder, path.name))
+
+    def is_whole(self) -> bool:
+        """Whether nothing of it has gone since it was written: a person may have removed some."""
+        return all(file.exists() for file in self._files)
 
     def _scores(self, place: Path) -> None:
         classes = self.scores.shape[-1]
@@ -197,3 +205,9 @@ class SideOutputs:
         whole = Statistics.merged(Statistics(**one["statistics"]) for one in own)
         high = found.value > DEVIATIONS * whole.deviation
         return Peaks(found.position[high], found.value[high], found.centre[high])
+
+
+def _files(folder: Path, but: str) -> list[Path]:
+    """All files of a folder but for those of one name in it."""
+    others = [child for child in folder.iterdir() if child.name != but]
+    return [file for child in others for file in (child.rglob("*") if child.is_dir() else (child,)) if file.is_file()]

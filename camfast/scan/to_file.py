@@ -16,7 +16,7 @@ from camfast.scan.files import open_written, output_format
 from camfast.scan.formats.mrc_writer import MrcWriter
 from camfast.scan.formats.ome_zarr_writer import ZarrWriter
 from camfast.scan.formats.statistics import Statistics
-from camfast.scan.formats.writer import Step, Writer
+from camfast.scan.formats.writer import Step, Writer, has_coarser
 from camfast.scan.preparing import Asked, Planned, Prepared, identity, planned, prepared
 from camfast.scan.result import ScanResult
 from camfast.scan.side_outputs import SideOutputs, side_names
@@ -156,19 +156,15 @@ def _finished(
     writer.finish(by_target, about)
     side = SideOutputs(plan, scores_of(job, plan.plan.counts), noted, names, about)
     side.write(staging.done, staging.path)
-    _check_whole(job, staging)
+    _check_whole(job, side, staging)
     return side
 
 
-def _check_whole(job: Job, staging: Staging) -> None:
-    """Make sure that nothing of the map has gone since it was written."""
+def _check_whole(job: Job, side: SideOutputs, staging: Staging) -> None:
+    """Make sure that nothing of the map, and of what stands beside it, has gone since it was written."""
     writer = job.writer
-    whole = writer.is_made() and all(job.is_written(block.number) for block in job.blocks)
-    for step in (step for level in writer.coarser() for step in level) if whole else ():
-        if writer.lacks(*step):  # as all of it is 0, or as it is gone
-            writer.coarsen(*step)
-            whole = whole and writer.lacks(*step)
-    if not whole:
+    whole = writer.is_made() and all(job.is_written(block.number) for block in job.blocks) and has_coarser(writer)
+    if not whole or not side.is_whole():
         raise InputError(
             f"{staging.path}: files of the unfinished map in {staging.done} were removed while the scan ran; what else "
             "is finished is kept, and the same scan goes on there"

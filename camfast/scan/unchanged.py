@@ -78,7 +78,9 @@ class Unchanged:
             return None
 
     def check(self, *, folders: bool = True) -> None:
-        """Make sure that it is as it was; without ``folders`` only of a file, which takes no time.
+        """Make sure that it is as it was; without ``folders`` of a folder only that it is there, which takes no time.
+
+        A store whose folder was moved away reads as if its chunks were empty.
 
         Raises
         ------
@@ -87,7 +89,7 @@ class Unchanged:
         InputError
             If it is gone.
         """
-        if self.state.files is not None and not folders:
+        if self.state.files is not None and not folders and self.path.is_dir():
             return
         try:
             now = State.of(self.path)

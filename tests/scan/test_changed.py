@@ -5,9 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+import zarr
 
 import camfast
 from camfast.scan import Volume, read_volume, write_volumes
+from camfast.scan.formats import zarr_chunks
 from camfast.scan.tasks.job import Job
 from camfast.scan.unchanged import State
 from tests.scan.cases import SHAPE, STRIDE, WINDOW, density
@@ -61,6 +63,53 @@ def test_a_tomogram_that_is_moved_away_and_put_back(scanning, interrupted, tomog
     assert "was moved or removed while it was scanned; put it back" in str(error)
     (tmp_path / "elsewhere").rename(tomogram)
     assert scanning() == expected
+
+
+@pytest.mark.parametrize("at", [0, 3, 30])
+def test_a_store_that_is_moved_away_and_put_back(scanning, monkeypatch, tmp_path, at):
+    """Chunks that aren't there are zeros for Zarr: nothing of them is kept."""
+    store = tmp_path / "tomo.zarr"
+    zarr.create_array(store, shape=SHAPE, dtype="f4", chunks=(5, 6, 7))[...] = density(SHAPE)
+    expected = scanning(volume=store)
+    (tmp_path / "cam.mrc").unlink()
+    read, calls = zarr_chunks._Chunks.__call__, []
+
+    def moving(self, index):
+        calls.append(index)
+        if len(calls) == at + 1:
+            store.rename(tmp_path / "elsewhere")
+        return read(self, index)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(zarr_chunks._Chunks, "__call__", moving)
+        with pytest.raises(camfast.InputError, match=r"tomo.zarr: was moved or removed while .*; put it back"):
+            scanning(volume=store)
+    assert not (tmp_path / "cam.mrc").exists()
+    (tmp_path / "elsewhere").rename(store)
+    assert scanning(volume=store) == expected
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_store_that_is_moved_away_between_two_parts(scanning, monkeypatch, tmp_path, at):
+    store = tmp_path / "tomo.zarr"
+    write_volumes(store, [density(SHAPE)], Volume(density(SHAPE), (10.0, 10.0, 10.0)))
+    expected = scanning(volume=store)
+    (tmp_path / "cam.mrc").unlink()
+    read, calls = Job.read, []
+
+    def moving(self, number):
+        calls.append(number)
+        if len(calls) == at + 1:
+            store.rename(tmp_path / "elsewhere")
+        return read(self, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Job, "read", moving)
+        with pytest.raises(camfast.InputError, match=r"tomo.zarr: was moved or removed while .*; put it back"):
+            scanning(volume=store)
+    assert len(calls) == at + 1
+    (tmp_path / "elsewhere").rename(store)
+    assert scanning(volume=store) == expected
 
 
 def test_a_tomogram_that_changed_since_it_was_opened(scanning, tomogram):

@@ -8,6 +8,7 @@ import pytest
 
 import camfast
 from camfast.scan import Volume, to_file, write_volumes
+from camfast.scan.formats.ome_zarr_writer import ZarrWriter
 from tests.scan.cases import SHAPE, contents, density
 
 
@@ -89,9 +90,9 @@ def at_the_end(monkeypatch, do):
     """Do something when everything is written, and nothing moved."""
     check = to_file._check_whole
 
-    def checked(job, staging):
+    def checked(job, side, staging):
         do(staging)
-        check(job, staging)
+        check(job, side, staging)
 
     monkeypatch.setattr(to_file, "_check_whole", checked)
     return lambda: monkeypatch.setattr(to_file, "_check_whole", check)
@@ -108,6 +109,44 @@ def test_a_map_with_a_file_removed_meanwhile_is_not_published(scanning, monkeypa
     assert not out.exists()
     undo()
     assert scanning(out=out) == expected
+
+
+SCORES = ("0/c/0/0/0/0", "1/c/1/0/0/0", "zarr.json", "2/zarr.json")
+
+
+@pytest.mark.parametrize("what", [*(f"cam.scores.zarr/{one}" for one in SCORES), "cam.picks.star", "cam.report.html"])
+def test_what_stands_beside_a_map_is_whole_or_nothing_is_published(scanning, monkeypatch, tmp_path, what):
+    also = ["scores", "picks", "report"]
+    expected = scanning(also=also)
+    for made in tmp_path.glob("cam.*"):
+        shutil.rmtree(made) if made.is_dir() else made.unlink()
+    undo = at_the_end(monkeypatch, lambda staging: (staging.done / what).unlink())
+    with pytest.raises(camfast.InputError, match=r"files of the unfinished map in .* were removed while"):
+        scanning(also=also)
+    assert not (tmp_path / "cam.mrc").exists()
+    undo()
+    assert scanning(also=also) == expected
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_file_that_goes_before_coarser_levels_are_made_of_it(scanning, monkeypatch, tmp_path, level):
+    """They would be made of zeros, and what is 0 has no file."""
+    expected = scanning(also=["scores"])
+    for made in tmp_path.glob("cam.*"):
+        shutil.rmtree(made) if made.is_dir() else made.unlink()
+    coarsen = ZarrWriter.coarsen
+
+    def removing(self, step, *rest):
+        if self.path.name == "cam.scores.zarr" and step == level + 1:
+            (self.path / str(level) / "c/0/0/0/0").unlink(missing_ok=True)
+        coarsen(self, step, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ZarrWriter, "coarsen", removing)
+        with pytest.raises(camfast.InputError, match=r"cam.scores.zarr: files of it were removed while it was written"):
+            scanning(also=["scores"])
+    assert not (tmp_path / "cam.mrc").exists()
+    assert scanning(also=["scores"]) == expected
 
 
 def test_an_output_that_somebody_else_wrote_meanwhile_stays(scanning, monkeypatch, tmp_path):

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from camfast._extras import require
 from camfast._version import __version__
+from camfast.errors import InputError
 from camfast.provenance import as_json
 from camfast.scan.formats.statistics import Statistics
-from camfast.scan.formats.writer import Step
+from camfast.scan.formats.writer import Step, has_coarser
 from camfast.scan.volumes import Triple, Volume
 from camfast.scan.windows.bricks import Slices, blocks_of
 from camfast.scan.windows.plan import Shape
@@ -169,18 +170,19 @@ def write_ome_zarr(
     """Write volumes (z, y, x), taken one at a time: one, or as many as ``channels`` says. See `ZarrWriter`."""
     writer = ZarrWriter(path, like, dtype, channels)
     writer.create()
-    found = []
+    blocks = blocks_of(like.shape, writer.block)
+    found, stored = [], []
     for channel, volume in enumerate(volumes):
         place = None if writer.channels is None else channel
-        found.append(
-            Statistics.merged(
-                writer.write(block, np.asarray(volume[block]), place) for block in blocks_of(like.shape, writer.block)
-            )
-        )
+        seen = [writer.write(block, np.asarray(volume[block]), place) for block in blocks]
+        stored += [(0, place, block) for block, one in zip(blocks, seen, strict=True) if not one.low == one.high == 0]
+        found.append(Statistics.merged(seen))
     for level in writer.coarser():
         for step in level:
             writer.coarsen(*step)
     writer.finish(found, attributes)
+    if not writer.is_made() or any(writer.lacks(*step) for step in stored) or not has_coarser(writer):
+        raise InputError(f"{path}: files of it were removed while it was written; write it again")
 
 
 def _shown(name: str, values: Statistics) -> dict[str, Any]:

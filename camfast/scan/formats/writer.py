@@ -43,3 +43,13 @@ class Writer(Protocol):
 
     def finish(self, statistics: Sequence[Statistics], attributes: Mapping[str, Any] | None = None) -> None:
         """Write what is known at the end: statistics of each map, and how they came about."""
+
+
+def has_coarser(writer: Writer) -> bool:
+    """Whether nothing of the coarser levels has gone since it was written; blocks of zeros are written again to see."""
+    whole = True
+    for step in (step for level in writer.coarser() for step in level):
+        if writer.lacks(*step):  # as all of it is 0, or as it is gone
+            writer.coarsen(*step)
+            whole = whole and writer.lacks(*step)
+    return whole

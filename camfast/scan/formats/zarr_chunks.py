@@ -63,6 +63,8 @@ class _Chunks:
         with foreign(f"{self.path}: chunk {index} (z, y, x) is damaged", ADVICE, "zarr", warns=False):
             self._check(index)
             values = np.asarray(self.array[tuple(part)])
+        if not self.path.is_dir():  # chunks that aren't there read as values that nobody stored
+            raise InputError(f"{self.path}: was moved or removed while it was read; put it back, and try again")
         values = values.transpose([*others, *self.order]).reshape([values.shape[axis] for axis in self.order])
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
