@@ -1,14 +1,16 @@
 """What workers compute has the bits of a scan in one process, whatever happens to them."""
 
+import asyncio
 import os
 import signal
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask
-import distributed  # noqa: F401 - its settings have to be there before one is changed
+import distributed
 import psutil
 import pytest
 import torch
@@ -286,6 +288,30 @@ def test_workers_whose_gpus_would_idle(two, explainer, tmp_path, monkeypatch):
 def test_a_worker_without_the_gpu_that_is_needed():
     with pytest.raises(camfast.InputError, match="the network is on a GPU where the scan was begun, and a worker has"):
         _placed(torch.zeros(1).untyped_storage(), "cuda:1")
+
+
+def test_an_interrupt_before_a_future_is_made_is_said_once(two, tmp_path, monkeypatch, caplog):
+    """`distributed` cancels what isn't there yet, fails, and would log it."""
+
+    class Interrupted(threading.Event):
+        def wait(self, timeout=None):
+            raise KeyboardInterrupt
+
+    Cluster(two, tmp_path)
+    add, callbacks = two.loop.add_callback, []
+    monkeypatch.setattr(two.loop, "add_callback", callbacks.append)
+    monkeypatch.setattr(
+        "distributed.utils.threading", SimpleNamespace(Event=Interrupted, get_ident=threading.get_ident)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        distributed.utils.sync(two.loop, asyncio.sleep, 0)
+    monkeypatch.undo()
+    _, cancel = callbacks
+    done = threading.Event()
+    add(cancel)
+    add(done.set)
+    assert done.wait(10)
+    assert caplog.text == ""
 
 
 def test_no_client(tmp_path, explainer):

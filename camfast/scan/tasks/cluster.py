@@ -33,6 +33,17 @@ _NO_INTERRUPTS = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 _PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT}  # how network file systems fail for a moment
 
 
+class _BeforeItsFuture(logging.Filter):
+    """Drops what ``distributed.utils.sync`` says of an interrupt that comes before there is a future to cancel."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not (isinstance(error, NameError) and "'future'" in str(error))
+
+
+_BEFORE_ITS_FUTURE = _BeforeItsFuture()
+
+
 class Cluster:
     """Does tasks on the workers of a `distributed.Client`.
 
@@ -56,6 +67,7 @@ class Cluster:
         distributed = require("distributed", "cluster", "computing on a cluster")
         if not isinstance(client, distributed.Client):
             raise InputError(f"client is {client!r:.80}, expected a distributed.Client")
+        logging.getLogger("tornado.application").addFilter(_BEFORE_ITS_FUTURE)  # of no effect the second time
         self.client, self.folder = client, folder.absolute()
         self._files: list[Path] = []
         self._on_gpus = False
