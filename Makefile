@@ -182,8 +182,7 @@ slow: build      ## the tests that need minutes each
 	$(BIN)/python -m pytest -m slow
 
 release-check: test lint types cpp-test clang-test cpp-package wheel-check docs parity napari live bench reliability soak  ## everything, the long checks too: some hours
-	$(BIN)/python -m reliability.release --write
-	$(BIN)/python -m reliability.page
+	$(BIN)/python -m reliability.release --write; code=$$?; $(BIN)/python -m reliability.page && exit $$code
 
 clean:           ## forget .venv and everything that was built
 	rm -rf $(VENV) build demo camfast/_C*.so *.egg-info
